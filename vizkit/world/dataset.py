@@ -1,0 +1,156 @@
+"""Clips of the motion world, one by one or in batches. A clip is a pure function of (world version, split, seed, index)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from vizkit.contracts import Record, VideoClip
+from vizkit.digest import digest_arrays
+from vizkit.errors import SettingError, unknown_name
+from vizkit.world.labels import LABELS, label_number
+from vizkit.world.paint import PaintedScene, paint_frames, paint_layers
+from vizkit.world.scene import draw_scene
+from vizkit.world.truth import Truth, measure_truth
+
+FRAMES_PER_SECOND = 8
+SMALLEST_PX, LARGEST_PX = 32, 512
+MOST_FRAMES = 128
+_DEFAULTS = {"seed": 0, "label": None, "frames": 8, "side_px": 112, "nuisances": 1}
+
+DEMOS = {
+    "A ball falls and bounces": 12,
+    "Two things close in": 8,
+    "One thing is covered by another": 11,
+    "A thing comes nearer": 4,
+    "A thing turns clockwise": 6,
+    "The camera moves, nothing else": 14,
+}
+"""The built-in gallery: names of clips and their index in the split "demo"."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WorldClip(Record):
+    """A synthetic clip with its label and the truth about its motion."""
+
+    clip: VideoClip
+    """The frames."""
+    label: str
+    """A label of the world's checkpoints."""
+    truth: Truth
+    """Exact flow, occlusion, objects and tracks."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WorldBatch(Record):
+    """A batch of clips for training and scoring."""
+
+    frames: torch.Tensor
+    """uint8 [B, T, 3, S, S]"""
+    labels: torch.Tensor
+    """int64 [B]"""
+    scenes: PaintedScene
+    """The layers, for :func:`vizkit.world.truth.follow`."""
+
+
+def clip(
+    index: int = 0,
+    *,
+    split: str = "test",
+    seed: int = 0,
+    label: str | int | None = None,
+    frames: int = 8,
+    side_px: int = 112,
+    nuisances: bool = True,
+) -> WorldClip:
+    """Render one clip of the motion world with its truth.
+
+    Args:
+        index: number of the clip in its split; its label is ``LABELS[index % 16]`` unless ``label`` is given.
+        split: "train", "test" or "demo".
+        seed: another seed is another world of clips.
+        label: name or number of the class.
+        frames: number of frames, 1..128.
+        side_px: side of the square frames, 32..512 px (trained at 64 and 112).
+        nuisances: sensor noise, blur, brightness drift, shake, pan, bystanders and occluders.
+
+    Returns:
+        A :class:`WorldClip`; the same arguments give the same bytes.
+
+    Raises:
+        SettingError: an unknown split or label, or a size out of range.
+    """
+    _check_sizes(frames, side_px)
+    number = None if label is None else label_number(label)
+    batch = render([index], split=split, seed=seed, label=number, frames=frames, side_px=side_px, nuisances=nuisances)
+    pixels = batch.frames[0].permute(0, 2, 3, 1).contiguous().numpy()
+    times_s = np.arange(frames) / FRAMES_PER_SECOND
+    changed = {"seed": seed, "label": number, "frames": frames, "side_px": side_px, "nuisances": int(nuisances)}
+    video = VideoClip(
+        name=_address(split, index, changed),
+        digest=digest_arrays({"frames": pixels, "times_s": times_s}),
+        size_wh=(side_px, side_px),
+        times_s=times_s,
+        preview=pixels,
+        preview_index=np.arange(frames),
+        reader=lambda wanted: pixels[list(wanted)],
+        codec="world",
+    )
+    return WorldClip(video, LABELS[int(batch.labels[0])], measure_truth(batch.scenes))
+
+
+def render(
+    indices: Sequence[int],
+    *,
+    split: str = "train",
+    seed: int = 0,
+    label: int | None = None,
+    frames: int = 8,
+    side_px: int = 64,
+    nuisances: bool = True,
+    device: torch.device | str = "cpu",
+) -> WorldBatch:
+    """Render a batch of clips; each is the same as if it were rendered alone."""
+    scenes = [draw_scene(int(index), split=split, seed=seed, label=label, frames=frames, nuisances=nuisances) for index in indices]
+    painted = paint_layers(scenes, side_px, device)
+    labels = torch.tensor([scene.label for scene in scenes], device=device)
+    return WorldBatch(paint_frames(painted, scenes), labels, painted)
+
+
+def clip_at(address: str) -> WorldClip:
+    """Render the clip that an address names: the name that :func:`clip` gives.
+
+    Args:
+        address: ``"world:SPLIT:INDEX"``, with ``:key=value,...`` for what differs from the defaults of :func:`clip`.
+
+    Raises:
+        SettingError: an address that names no clip.
+    """
+    match = re.fullmatch(r"world:([a-z]+):(\d+)(?::((?:[a-z_]+=\d+,?)+))?", address)
+    if match is None:
+        raise SettingError(f"{address!r} names no clip of the motion world; write world:demo:12 or world:test:3:side_px=64,seed=1.")
+    changes = dict(pair.split("=") for pair in (match[3] or "").rstrip(",").split(",") if pair)
+    unknown = sorted(set(changes) - set(_DEFAULTS))
+    if unknown:
+        raise unknown_name("part of a world address", unknown[0], list(_DEFAULTS))
+    values: dict[str, Any] = {key: int(value) for key, value in changes.items()}
+    if "nuisances" in values:
+        values["nuisances"] = bool(values["nuisances"])
+    return clip(int(match[2]), split=match[1], **values)
+
+
+def _address(split: str, index: int, values: Mapping[str, int | None]) -> str:
+    changed = ",".join(f"{key}={value}" for key, value in values.items() if value != _DEFAULTS[key])
+    return f"world:{split}:{index}" + (f":{changed}" if changed else "")
+
+
+def _check_sizes(frames: int, side_px: int) -> None:
+    if not 1 <= frames <= MOST_FRAMES:
+        raise SettingError(f"frames is {frames}, allowed 1..{MOST_FRAMES}.")
+    if not SMALLEST_PX <= side_px <= LARGEST_PX:
+        raise SettingError(f"side_px is {side_px}, allowed {SMALLEST_PX}..{LARGEST_PX}.")
