@@ -1,0 +1,69 @@
+"""The catalogue: which papers and which architectures there are. A sixth paper is one line in ``MODULES``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from vizkit.contracts import MotionModule
+from vizkit.errors import unknown_name
+from vizkit.motion import cpnet
+from vizkit.net.architecture import Architecture
+from vizkit.net.backbones import BACKBONES
+
+MODULES: tuple[MotionModule, ...] = (cpnet.MODULE,)
+"""One line for each paper."""
+
+
+def module(key: str) -> MotionModule:
+    """A paper by the name of its view.
+
+    Raises:
+        SettingError: an unknown view; the message lists the known ones.
+    """
+    for entry in MODULES:
+        if entry.key == key:
+            return entry
+    raise unknown_name("view", key, [entry.key for entry in MODULES])
+
+
+def resolve(target: str) -> Any:
+    """Import what ``"module.path:name"`` names."""
+    path, _, name = target.partition(":")
+    return getattr(import_module(path), name)
+
+
+def step(entry: MotionModule, name: str) -> Callable[..., Any]:
+    """One of a paper's functions (``analyze``, ``figure``, ``unavailable``, ``score``) or its ``params`` class."""
+    found: Callable[..., Any] = resolve(getattr(entry, name))
+    return found
+
+
+def architectures(module: str | None = None) -> tuple[Architecture, ...]:
+    """The named architectures.
+
+    Args:
+        module: only those of one paper (``"cpnet"``); all when None.
+
+    Raises:
+        SettingError: an unknown paper.
+    """
+    if module is not None:
+        return tuple(resolve(_entry(module).architectures))
+    return BACKBONES + tuple(found for entry in MODULES for found in resolve(entry.architectures))
+
+
+_entry = module
+
+
+def architecture(name: str) -> Architecture:
+    """An architecture by name.
+
+    Raises:
+        SettingError: an unknown name; the message lists the known ones.
+    """
+    for entry in architectures():
+        if entry.name == name:
+            return entry
+    raise unknown_name("architecture", name, [entry.name for entry in architectures()])

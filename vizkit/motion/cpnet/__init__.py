@@ -1,0 +1,70 @@
+"""CPNet: learning video representations from correspondence proposals (CVPR 2019).
+
+| equation or figure | where |
+| --- | --- |
+| section 3.1, k nearest neighbours in other frames | :meth:`module.CPModule.match` |
+| figure 3, pair vector and shared MLP | :meth:`module.CPModule.embed` |
+| equation 1, maximum over the proposals | :meth:`module.CPModule.forward` |
+| equation 2, max-pool-active set | :func:`analysis.find_active` |
+| section 4, where the modules go | :func:`network.build_cpnet`, :data:`ARCHITECTURES` |
+| figure 5, arrows and feature change | :func:`figure.draw` |
+"""
+
+from __future__ import annotations
+
+from vizkit.contracts import Citation, MotionModule
+from vizkit.net.architecture import Architecture, Published
+from vizkit.net.backbones import CPNET_COUNTING
+
+_BUILD = "vizkit.motion.cpnet.network:build_cpnet"
+_ALL_SIX = ("res3.0", "res3.1", "res4.0", "res4.1", "res5.0", "res5.1")
+_PAPER_FIVE_18 = ("res3.0", "res3.1", "res4.0", "res4.1", "res5.0")
+_PAPER_FIVE_34 = ("res3.2", "res3.3", "res4.4", "res4.5", "res5.2")
+_FIVE_34 = ("res3.2", "res3.3", "res4.3", "res4.4", "res4.5")
+_FIVE_101 = ("res3.2", "res3.3", "res4.20", "res4.21", "res4.22")
+
+
+def _published(params: float) -> Published:
+    return Published(params, None, CPNET_COUNTING)
+
+
+ARCHITECTURES: tuple[Architecture, ...] = (
+    Architecture("cpnet-18", "cpnet", "ResNet-18 on every frame, 4 CP modules", _BUILD, {"depth": 18}, 174, published=_published(11.3)),
+    Architecture("cpnet-34", "cpnet", "ResNet-34 on every frame, 5 CP modules", _BUILD, {"depth": 34, "blocks": _FIVE_34}, 174, published=_published(21.0)),
+    Architecture(
+        "cpnet-101", "cpnet", "ResNet-101 on every frame, 5 CP modules", _BUILD,
+        {"depth": 101, "blocks": _FIVE_101, "neighbors": 4, "bottleneck_share": 1 / 8, "width_shares": (1 / 8,)}, 400, published=_published(42.1),
+    ),
+    Architecture(
+        "cpnet-18-paper", "cpnet", "ResNet-18 on every frame, 5 CP modules of the paper's size", _BUILD,
+        {"depth": 18, "blocks": _PAPER_FIVE_18, "width_shares": (0.5,)}, 174, published=_published(11.3),
+    ),
+    Architecture(
+        "cpnet-34-paper", "cpnet", "ResNet-34 on every frame, 5 CP modules of the paper's size", _BUILD,
+        {"depth": 34, "blocks": _PAPER_FIVE_34, "width_shares": (0.5,)}, 174, published=_published(21.0),
+    ),
+    Architecture("cpnet-18-1cp", "cpnet", "ResNet-18 on every frame, 1 CP module", _BUILD, {"depth": 18, "blocks": ("res4.0",)}, 400),
+    Architecture("cpnet-18-2cp", "cpnet", "ResNet-18 on every frame, 2 CP modules", _BUILD, {"depth": 18, "blocks": ("res4.0", "res4.1")}, 400),
+    Architecture("cpnet-18-4cp", "cpnet", "ResNet-18 on every frame, 4 CP modules", _BUILD, {"depth": 18}, 400),
+    Architecture("cpnet-18-6cp", "cpnet", "ResNet-18 on every frame, 6 CP modules", _BUILD, {"depth": 18, "blocks": _ALL_SIX}, 400),
+)  # fmt: skip
+"""The named networks; positions and widths as cpnet.md section 4."""
+
+MODULE = MotionModule(
+    key="cpnet",
+    title="Correspondence proposals",
+    citation=Citation("Learning Video Representations from Correspondence Proposals", "Liu, Xingyu and Lee, Joon-Young and Jin, Hailin", "CVPR", 2019),
+    architectures="vizkit.motion.cpnet:ARCHITECTURES",
+    params="vizkit.motion.cpnet.analysis:Params",
+    analyze="vizkit.motion.cpnet.analysis:analyze",
+    figure="vizkit.motion.cpnet.figure:draw",
+    unavailable="vizkit.motion.cpnet.analysis:unavailable",
+    score="vizkit.motion.cpnet.score:score",
+    judge="vizkit.motion.cpnet.score:judge",
+    how_to_read=(
+        "Each arrow runs from a picked cell to one of its nearest neighbours, in feature space, in another frame: red and solid if "
+        "that proposal wins at least one channel of the max-pool (the active set), blue and dashed if it wins none; the heat shows "
+        "how much the module changes the features."
+    ),
+)
+"""CPNet's entry of the catalogue."""

@@ -1,0 +1,296 @@
+"""From a probed run to correspondences: who was proposed, who won the max-pool, what changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from vizkit.contracts import Grid, Provenance, Record, SampledClip, Settings
+from vizkit.errors import SettingError, unknown_name
+from vizkit.motion.cpnet.module import CPModule, Metric
+from vizkit.net.geometry import CellGeometry
+
+if TYPE_CHECKING:
+    from vizkit.net.network import Network
+    from vizkit.net.probe import ProbedRun
+
+Point = tuple[int, float, float]
+APART_CELLS = 2  # at most one default query per 3 x 3 cells
+
+
+class Params(Settings):
+    """What is computed for CPNet's view."""
+
+    block: str = ""
+    """Inserted block ("res3.1"), or a stage ("res3") for proposals without a module; empty for the shallowest block."""
+    neighbors: int | None = Field(None, ge=1, le=64)
+    """k; None for the block's own. Another k than in training is allowed (paper, table 3b: best at equality)."""
+    metric: Literal["own", "semantic", "temporal", "spatiotemporal", "joint"] = "own"
+    """Space of the nearest neighbours; "own" is what the block was trained with."""
+    points: tuple[Point, ...] = Field((), max_length=64)
+    """Queries (t, x, y): sampled frame and model pixels; empty for the cells of largest feature change."""
+    queries: int = Field(5, ge=1, le=64)
+    """Number of default queries, where no points are given."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Correspondences(Record):
+    """Correspondence proposals of a few queries, and the module's change of the features everywhere."""
+
+    query: NDArray[np.int64]
+    """[Q, 3] (t, y, x) cells."""
+    proposal: NDArray[np.int64]
+    """[Q, k, 3] (t, y, x) cells, nearest first."""
+    distance_squared: NDArray[np.float32]
+    """[Q, k] ascending, in the metric's unit."""
+    active: NDArray[np.bool_]
+    """[Q, k] in the max-pool-active set (equation 2): wins at least one live channel. All False without a module."""
+    channels_won: NDArray[np.float32]
+    """[Q, k] live channels whose maximum it holds; a tie is split equally."""
+    live_channels: NDArray[np.int64]
+    """[Q] channels whose maximum is above zero (all channels in the form ``before_max``)."""
+    change: NDArray[np.float32]
+    """[T, H, W] sum over channels of |what the module adds|, on ``change_grid``."""
+    grid: Grid
+    """Grid of queries and proposals (a shrunk module has its own)."""
+    change_grid: Grid
+    """Grid of the change."""
+    block: str
+    """Name of the block or the stage."""
+    decided: bool
+    """Whether a CP module decided what is active; False for a stage without one."""
+    metric: str
+    """Space of the nearest neighbours."""
+    clip: SampledClip
+    """The frames."""
+    params: Params
+    """Settings of the analysis."""
+    shapes: tuple[tuple[str, str], ...]
+    """The strip frame -> features -> operator -> picture."""
+    notes: tuple[str, ...]
+    """What a reader must know."""
+    provenance: Provenance
+    """What it was made from."""
+
+    def __post_init__(self) -> None:
+        """Check the shapes against each other."""
+        sizes: dict[str, int] = {}
+        self._expect("query", ("Q", 3), sizes, "int64")
+        self._expect("proposal", ("Q", "k", 3), sizes, "int64")
+        self._expect("distance_squared", ("Q", "k"), sizes, "float32")
+        self._expect("active", ("Q", "k"), sizes, "bool")
+        self._expect("channels_won", ("Q", "k"), sizes, "float32")
+        self._expect("live_channels", ("Q",), sizes, "int64")
+        self._expect("change", self.change_grid.shape, {}, "float32")
+
+    @property
+    def win_share(self) -> NDArray[np.float32]:
+        """[Q, k] share of the live channels won; 0 where none is live."""
+        return (self.channels_won / np.maximum(self.live_channels, 1)[:, None]).astype(np.float32)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays under the names of the record, and the sampled frames' numbers and times."""
+        names = ("query", "proposal", "distance_squared", "active", "channels_won", "live_channels", "change")
+        return {name: getattr(self, name) for name in names} | {"frame_index": self.clip.index, "frame_times_s": self.clip.times_s}
+
+    def summary(self) -> dict[str, float | int | str | bool]:
+        """What was found, in a few numbers."""
+        step = (self.proposal[..., :0:-1] - self.query[:, None, :0:-1]) * self.grid.stride_px
+        return {
+            "block": self.block,
+            "metric": self.metric,
+            "queries": len(self.query),
+            "neighbors": self.proposal.shape[1],
+            "active_share": float(self.active.mean()),
+            "median_distance_squared": float(np.median(self.distance_squared)),
+            "median_step_px": float(np.median(np.hypot(step[..., 0], step[..., 1]))),
+            "change_max": float(self.change.max()),
+            "change_mean": float(self.change.mean()),
+        }
+
+
+def unavailable(network: Network) -> str | None:
+    """Why the view cannot be had of a network; None where it can.
+
+    Without a CP module there are still proposals on any stage: nearest neighbours need no weights.
+    """
+    return None if network.stages else f"{network.name} publishes no stages to look for neighbours in."
+
+
+def analyze(run: ProbedRun, params: Params) -> Correspondences:
+    """Work out the correspondences of a few queries.
+
+    The module's own steps are called again on its tapped input, so the picture is made by the code that computed the prediction.
+
+    Args:
+        run: a probed run.
+        params: block, k, metric, points.
+
+    Raises:
+        SettingError: an unknown block, a point outside the clip, or more neighbours than candidates.
+        NotAvailableError: the block is switched off in this run.
+    """
+    name = params.block or _default_block(run)
+    module, tap = _module_and_tap(run, name)
+    features = module.points(tap.before[None])
+    grid, change_grid = _grid(tap.stage.grid(tap.before.shape[1:]), module, features), tap.stage.grid(tap.before.shape[1:])
+    decided = name in {block.name for block in run.network.blocks}
+    change = tap.after.abs().sum(0) if decided else torch.zeros(change_grid.shape)
+    cells = _query_cells(run, params, grid, change_grid, change.cpu().numpy())
+    query = torch.from_numpy(np.ravel_multi_index(tuple(cells.T), grid.shape))
+    metric: Metric | None = None if params.metric == "own" else params.metric
+    with torch.no_grad():
+        try:
+            index, distance = module.match(features, neighbors=params.neighbors, metric=metric, query=query)
+        except ValueError as error:
+            raise SettingError(f"Setting 'neighbors': {error}") from error
+        if decided:
+            embedded = module.embed(features, index, query=query)[0]
+            active, won, live = find_active(embedded, every_channel=module.head == "before_max")
+        else:
+            active, won, live = torch.zeros_like(index[0], dtype=torch.bool), torch.zeros_like(distance[0]), torch.zeros_like(index[0, :, 0])
+    chosen = metric or module.metric
+    return Correspondences(
+        query=cells,
+        proposal=np.stack(np.unravel_index(index[0].cpu().numpy(), grid.shape), -1).astype(np.int64),
+        distance_squared=distance[0].float().cpu().numpy(),
+        active=active.cpu().numpy(),
+        channels_won=won.float().cpu().numpy(),
+        live_channels=live.cpu().numpy(),
+        change=change.float().cpu().numpy(),
+        grid=grid,
+        change_grid=change_grid,
+        block=name,
+        decided=decided,
+        metric=chosen,
+        clip=run.clip,
+        params=params,
+        shapes=_shapes(run, tap.before, features, module, index, decided),
+        notes=_notes(run, name, decided, float(change.max()), chosen, module, params),
+        provenance=replace(run.provenance, view="cpnet", params=params.model_dump()),
+    )
+
+
+def find_active(embedded: torch.Tensor, *, every_channel: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The max-pool-active set (equation 2), restricted to live channels.
+
+    A proposal is active if it equals the maximum, exactly and on the tensor that fed it, in some channel. After a ReLU the
+    channels whose maximum is 0 tie for all proposals and would put every one into the set, so only channels with a maximum
+    above 0 count (the paper does not say; cpnet.md section 6).
+
+    Args:
+        embedded: [Q, k, w] what enters the maximum.
+        every_channel: count all channels as live (the form without ReLU before the maximum).
+
+    Returns:
+        active [Q, k] bool, channels_won [Q, k] (ties split equally), live [Q] number of live channels.
+    """
+    strongest = embedded.max(dim=1, keepdim=True).values
+    live = torch.ones_like(strongest, dtype=torch.bool) if every_channel else strongest > 0
+    wins = (embedded == strongest) & live
+    share = wins.to(embedded.dtype) / wins.sum(1, keepdim=True).clamp_min(1)
+    return wins.any(2), share.sum(2), live[:, 0].sum(1)
+
+
+def _default_block(run: ProbedRun) -> str:
+    """The shallowest block that is on, else the second stage."""
+    on = [block.name for block in run.network.blocks if block.name not in run.without]
+    stages = run.network.stages
+    return on[0] if on else stages[min(1, len(stages) - 1)].name
+
+
+def _module_and_tap(run: ProbedRun, name: str) -> tuple[CPModule, Any]:
+    """The block's module, or for a stage a bare matcher of raw features, and what went into it."""
+    stages = [stage.name for stage in run.network.stages]
+    if name in stages:
+        tap = run.taps[name]
+        with torch.device("meta"):
+            return CPModule(tap.before.shape[0]), tap
+    if name not in {block.name for block in run.network.blocks}:
+        raise unknown_name("block", name, [*(block.name for block in run.network.blocks), *stages])
+    module = run.block(name)
+    if not isinstance(module, CPModule):
+        raise unknown_name("block", name, stages)
+    return module, run.taps[name]
+
+
+def _grid(full: Grid, module: CPModule, features: torch.Tensor) -> Grid:
+    geometry = CellGeometry(full.origin_px, full.stride_px).shrunk(module.shrink)
+    frames, height, width = features.shape[2:]
+    return Grid(full.stage, geometry.origin_px, geometry.stride_px, full.stride_frames, (frames, height, width))
+
+
+def _query_cells(run: ProbedRun, params: Params, grid: Grid, change_grid: Grid, change: NDArray[np.float32]) -> NDArray[np.int64]:
+    """[Q, 3] the cells nearest to the points, or those of largest change."""
+    frames, height, width, _ = run.clip.frames.shape
+    if not params.points:
+        heat = change if change.max() > 0 else _frame_change(run.clip, change_grid)
+        return _largest(heat, params.queries, change_grid, grid)
+    cells = []
+    for t, x, y in params.points:
+        if not (0 <= t < frames and 0 <= x <= width - 1 and 0 <= y <= height - 1):
+            raise SettingError(f"Point t={t}, x={x:g}, y={y:g} lies outside the clip: t 0..{frames - 1}, x 0..{width - 1}, y 0..{height - 1}.", code="point")
+        column, row = grid.cell_at(np.array([x, y]))
+        cells.append((t // grid.stride_frames, row, column))
+    return np.array(cells, np.int64)
+
+
+def _frame_change(clip: SampledClip, grid: Grid) -> NDArray[np.float32]:
+    """[T, H, W] grey-level change to the next frame at the cells: where to look when no module says so."""
+    grey = clip.frames.astype(np.float32).mean(3)
+    change = np.abs(np.diff(grey, axis=0, append=grey[-1:]))
+    rows, columns = (np.clip(np.rint(grid.origin_px + np.arange(side) * grid.stride_px).astype(int), 0, grey.shape[axis] - 1)
+                     for axis, side in ((1, grid.shape[1]), (2, grid.shape[2])))  # fmt: skip
+    return change[:: grid.stride_frames][: grid.shape[0]][:, rows][:, :, columns]
+
+
+def _largest(heat: NDArray[np.float32], count: int, heat_grid: Grid, grid: Grid) -> NDArray[np.int64]:
+    """The cells of largest heat, at most one per 3 x 3 cells over all frames; ties in reading order."""
+    chosen: list[tuple[int, int, int]] = []
+    for number in np.argsort(-heat, axis=None, kind="stable"):
+        t, y, x = (int(part) for part in np.unravel_index(number, heat.shape))
+        column, row = (int(part) for part in grid.cell_at(heat_grid.centre_px(np.array([x, y]))))
+        if all(max(abs(row - other[1]), abs(column - other[2])) > APART_CELLS for other in chosen):
+            chosen.append((t, row, column))
+            if len(chosen) == count:
+                break
+    return np.array(chosen, np.int64)
+
+
+def _shapes(
+    run: ProbedRun, before: torch.Tensor, features: torch.Tensor, module: CPModule, index: torch.Tensor, decided: bool
+) -> tuple[tuple[str, str], ...]:
+    frames, height, width, _ = run.clip.frames.shape
+    sides = " x ".join(str(side) for side in before.shape)
+    points = " x ".join(str(side) for side in features.shape[2:])
+    found = f"{features[0, 0].numel()} cells ({points}), {index.shape[2]} neighbours each"
+    operator = f"MLP {' - '.join(str(layer.out_features) for layer in module.layers)}, maximum" if decided else "none"  # type: ignore[union-attr]
+    return (
+        ("frames", f"{frames} x {height} x {width}"),
+        ("features (C x T x H x W)", sides),
+        ("nearest neighbours in other frames", found),
+        ("operator", operator),
+        ("picture", f"{index.shape[1]} queries x {index.shape[2]} arrows"),
+    )
+
+
+def _notes(run: ProbedRun, name: str, decided: bool, largest: float, metric: str, module: CPModule, params: Params) -> tuple[str, ...]:
+    notes = []
+    if run.network.origin == "random":
+        notes.append("Random weights: the picture shows an untrained network.")
+    if not decided:
+        notes.append(f"{name} is a stage without a CP module: arrows are nearest neighbours of its features, and nothing decides which are active.")
+    elif largest == 0:
+        notes.append("Identity module: it adds exactly zero, so there is no feature change to show.")
+    if decided and metric != module.metric:
+        notes.append(f"Neighbours are sought in the metric {metric!r}; the module was trained with {module.metric!r}.")
+    elif decided and metric != "semantic":
+        notes.append(f"This network matches in the metric {metric!r}, not in the paper's 'semantic' one.")
+    if decided and params.neighbors not in (None, module.neighbors):
+        notes.append(f"k = {params.neighbors} neighbours; the module was trained with {module.neighbors}.")
+    return tuple(notes)

@@ -1,0 +1,54 @@
+"""Counting parameters and multiply-adds."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from vizkit.net.architecture import Architecture, Published
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a network costs."""
+
+    params: int
+    """All parameters: weights, biases, norms."""
+    gmacs: float
+    """Multiply-adds of one clip in 1e9: convolutions, linear layers and matrix products (neighbour search included)."""
+    frames: int
+    """Frames of the clip."""
+    size_px: int
+    """Side of the frames."""
+
+
+def count_network(module: nn.Module, frames: int, size_px: int) -> Cost:
+    """Count a network on a clip [1, 3, frames, size_px, size_px]; shapes only, nothing is computed.
+
+    Multiply-adds are half of what torch's FlopCounterMode counts.
+    """
+    shapes = copy.deepcopy(module).to("meta").eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        shapes(torch.empty(1, 3, frames, size_px, size_px, device="meta"))
+    return Cost(count_parameters(module), counter.get_total_flops() / 2e9, frames, size_px)
+
+
+def count_architecture(architecture: Architecture) -> Cost:
+    """Count a named architecture at its own size and number of classes."""
+    with torch.device("meta"):
+        module = architecture.build()
+    return count_network(module, architecture.frames, architecture.size_px)
+
+
+def count_parameters(module: nn.Module, *, weights_only: bool = False) -> int:
+    """Number of parameters; ``weights_only`` leaves out biases and norms (tensors with one axis)."""
+    return sum(parameter.numel() for parameter in module.parameters() if not weights_only or parameter.ndim > 1)
+
+
+def parameters_as_published(module: nn.Module, published: Published) -> float:
+    """Number of parameters in a paper's own counting and unit."""
+    return count_parameters(module, weights_only=published.weights_only) / published.unit
