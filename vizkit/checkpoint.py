@@ -1,0 +1,287 @@
+"""Checkpoints: weights in safetensors beside a card that says what they are. Weights are checked before they are loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vizkit.atomic import write_atomically
+from vizkit.catalog import architecture, architectures
+from vizkit.contracts import Record, Sampling
+from vizkit.digest import digest_file
+from vizkit.errors import CheckpointError, SettingError, unknown_name
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from vizkit.net.network import Network
+
+WEIGHTS, CARD, CONFIG = "weights.safetensors", "card.json", "config.toml"
+CARD_FIELDS = ("name", "architecture", "options", "labels", "mean", "std", "sampling", "origin", "digest", "license")
+LARGEST_BYTES = 1 << 30
+SHOWN_KEYS = 5
+
+
+def checkpoint_folder() -> Path:
+    """Where the shipped checkpoints lie: ``VIZKIT_CHECKPOINTS``, or ``checkpoints`` beside the package."""
+    return Path(os.environ.get("VIZKIT_CHECKPOINTS") or Path(__file__).resolve().parent.parent / "checkpoints")
+
+
+@dataclass(frozen=True, repr=False)
+class Checkpoint(Record):
+    """One checkpoint on disk."""
+
+    name: str
+    """Name of its folder."""
+    folder: Path
+    """Where it lies."""
+    card: Mapping[str, Any]
+    """What ``card.json`` says."""
+
+    @property
+    def digest_ok(self) -> bool:
+        """Whether the weights are the ones that the card was written for."""
+        weights = self.folder / WEIGHTS
+        return weights.is_file() and digest_file(weights) == self.card["digest"]
+
+
+def checkpoints() -> tuple[Checkpoint, ...]:
+    """The checkpoints that ship with the product, by name."""
+    folder = checkpoint_folder()
+    return tuple(read_checkpoint(card.parent) for card in sorted(folder.glob(f"*/{CARD}")))
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read the card of a checkpoint.
+
+    Raises:
+        CheckpointError: no card, or a card that is not what a card should be.
+    """
+    path = folder / CARD
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{folder.name}: there is no readable {CARD} in this folder.", code="card") from error
+    except ValueError as error:
+        raise CheckpointError(f"{folder.name}: {CARD} is not valid JSON ({error}).", code="card") from error
+    missing = [name for name in CARD_FIELDS if not isinstance(card, dict) or name not in card]
+    if missing:
+        raise CheckpointError(f"{folder.name}: {CARD} lacks {', '.join(missing)}.", code="card")
+    return Checkpoint(folder.name, folder, card)
+
+
+def load_network(
+    name: str | Path, *, num_classes: int | None = None, weights: str | None = None, seed: int = 0, **options: Any
+) -> Network:
+    """Load a network.
+
+    Args:
+        name: a shipped checkpoint (``"cpnet-world"``), a folder with ``card.json``, or an architecture (``"cpnet-18"``), which
+            gets random weights from ``seed``.
+        num_classes: outputs of an architecture; the paper's number when None.
+        weights: published weights for an architecture; none are offered in this version.
+        seed: of the random weights.
+        options: arguments of the architecture's builder (``width=16``).
+
+    Returns:
+        A :class:`Network`; ``.origin`` says whether the weights are trained or random.
+
+    Raises:
+        SettingError: an unknown name or option; the message lists the known ones.
+        CheckpointError: weights that do not belong to their card.
+    """
+    shipped = {entry.name: entry for entry in checkpoints()}
+    folder = Path(name)
+    if str(name) in shipped or (folder / CARD).is_file():
+        if num_classes is not None or weights is not None or options:
+            raise SettingError(f"{name} is a checkpoint: its classes, weights and options are fixed by its card.")
+        return _load_checkpoint(shipped.get(str(name)) or read_checkpoint(folder))
+    known = [entry.name for entry in architectures()]
+    if str(name) not in known:
+        raise unknown_name("model", name, [*shipped, *known])
+    if weights is not None:
+        raise SettingError(f"{name}: no published weights {weights!r} are offered; leave `weights` out for random ones.", code="weights")
+    return _build_random(str(name), num_classes, seed, options)
+
+
+def _build_random(name: str, num_classes: int | None, seed: int, options: Mapping[str, Any]) -> Network:
+    import torch
+
+    from vizkit.net.architecture import IMAGENET_MEAN, IMAGENET_STD
+    from vizkit.net.network import Network
+
+    entry = architecture(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = entry.build(num_classes, **options)
+    labels = tuple(f"class {number}" for number in range(num_classes or entry.classes))
+    arguments = {"num_classes": num_classes, "seed": seed, **options}
+    return Network(
+        name, name, module, module.stages, module.blocks, labels, entry.sampling, IMAGENET_MEAN, IMAGENET_STD, "random",  # type: ignore[arg-type]
+        {key: value for key, value in arguments.items() if value not in (None, 0)},
+    )  # fmt: skip
+
+
+def _load_checkpoint(entry: Checkpoint) -> Network:
+    from vizkit.net.network import Network
+
+    card, weights = entry.card, entry.folder / WEIGHTS
+    if not entry.digest_ok:
+        raise CheckpointError(f"{entry.name}: {WEIGHTS} is not the file that its card describes; fetch the checkpoint again.", code="checksum")
+    module = architecture(card["architecture"]).build(len(card["labels"]), **card["options"])
+    load_weights(weights, module, labels=card["labels"])
+    return Network(
+        entry.name, card["architecture"], module, module.stages, module.blocks, tuple(card["labels"]),  # type: ignore[arg-type]
+        Sampling.parse(**card["sampling"]), tuple(card["mean"]), tuple(card["std"]), card["origin"], card=card,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ weights
+
+
+@dataclass(frozen=True)
+class WeightReport:
+    """What happened when weights were put into a module."""
+
+    verdict: Literal["ok", "warn"]
+    """``"warn"`` when something about the file is odd."""
+    code: str
+    """A short word for the oddity, empty for none."""
+    message: str
+    """One sentence."""
+    missing: tuple[str, ...] = ()
+    """Keys of the module that the file lacks."""
+    unexpected: tuple[str, ...] = ()
+    """Keys of the file that the module lacks."""
+    mismatched: tuple[str, ...] = ()
+    """Keys with another shape."""
+
+
+def load_weights(path: str | Path, module: nn.Module, *, labels: Sequence[str] | None = None) -> WeightReport:
+    """Load a safetensors file into a module: all of it or nothing.
+
+    One prefix ``"module."`` on every key is removed. Half and double weights are converted to the module's dtype.
+
+    Args:
+        path: a ``.safetensors`` file. Pickled files are refused: they can run code.
+        module: takes the weights; untouched when the file is refused.
+        labels: names of the classes; their number must be the number of outputs.
+
+    Returns:
+        A report; its ``verdict`` is "warn" when weights were converted.
+
+    Raises:
+        CheckpointError: the file cannot be read, its keys or shapes differ, a value is not finite, or the number of classes
+            is not the number of labels. The message lists up to five keys.
+    """
+    found = read_weights(Path(path))
+    wanted = module.state_dict()
+    if found and all(key.startswith("module.") for key in found):
+        found = {key.removeprefix("module."): tensor for key, tensor in found.items()}
+    _check_keys(Path(path).name, found, wanted)
+    _check_values(Path(path).name, found, wanted, labels)
+    converted = sorted({str(found[key].dtype).removeprefix("torch.") for key in wanted if found[key].dtype != wanted[key].dtype})
+    module.load_state_dict(found)
+    if converted:
+        return WeightReport("warn", "dtype", f"{Path(path).name}: {' and '.join(converted)} weights were converted to the module's type.")
+    return WeightReport("ok", "", f"{Path(path).name}: {len(found)} tensors loaded.")
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        CheckpointError: it is missing, too large, pickled, or malformed.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise CheckpointError(f"{path.name}: there is no such file.", code="missing")
+    if path.stat().st_size > LARGEST_BYTES:
+        raise CheckpointError(f"{path.name}: larger than {LARGEST_BYTES >> 20} MiB.", code="size")
+    if path.suffix != ".safetensors":
+        raise CheckpointError(
+            f"{path.name}: only .safetensors files are read, since pickled files can run code. "
+            "Convert it where it was made: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors').",
+            code="unsafe",
+        )
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError, OSError) as error:
+        raise CheckpointError(f"{path.name}: not a readable safetensors file.", code="unreadable") from error
+
+
+def _check_keys(name: str, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> None:
+    missing, unexpected = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
+    if missing or unexpected:
+        parts = [f"{len(keys)} {kind} ({', '.join(keys[:SHOWN_KEYS])})" for kind, keys in (("missing", missing), ("unexpected", unexpected)) if keys]
+        raise CheckpointError(f"{name}: the keys are not this network's: {' and '.join(parts)}. Pick the architecture they were made for.", code="keys")
+
+
+def _check_values(
+    name: str, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], labels: Sequence[str] | None
+) -> None:
+    """Shapes, kinds, finite values, and the number of classes."""
+    last = [key for key in wanted if key.endswith("weight")][-1]
+    classes = len(found[last])
+    if len(wanted[last]) != classes or (labels is not None and classes != len(labels)):
+        expected = len(labels) if labels is not None else len(wanted[last])
+        raise CheckpointError(f"{name}: it has {classes} classes, but {expected} are expected. Give the label file it was trained with.", code="classes")
+    for key, tensor in wanted.items():
+        if found[key].shape != tensor.shape:
+            raise CheckpointError(f"{name}: {key} has shape {list(found[key].shape)}, expected {list(tensor.shape)}.", code="shape")
+        if found[key].dtype.is_floating_point != tensor.dtype.is_floating_point or found[key].is_complex():
+            raise CheckpointError(f"{name}: {key} holds {found[key].dtype}, expected {tensor.dtype}.", code="dtype")
+        if not bool(found[key].isfinite().all()):
+            raise CheckpointError(f"{name}: {key} holds NaN or infinite values.", code="not_finite")
+
+
+def write_checkpoint(folder: Path, module: nn.Module, card: Mapping[str, Any]) -> None:
+    """Write half-precision weights and their card; the digest is worked out here."""
+    import torch
+    from safetensors.torch import save
+
+    def stored(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.detach().cpu().contiguous().to(torch.float16 if tensor.dtype == torch.float32 else tensor.dtype)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / WEIGHTS, save({key: stored(tensor) for key, tensor in module.state_dict().items()}))
+    write_card(folder, {**card, "digest": digest_file(folder / WEIGHTS)})
+
+
+def write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """Write ``card.json``, keys in their order."""
+    write_atomically(folder / CARD, (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def inspect_checkpoint(path: str | Path, model: str | None = None) -> dict[str, Any]:
+    """Say what a weights file is, without and with a network.
+
+    Args:
+        path: the file.
+        model: a network that the weights should fit.
+
+    Returns:
+        ``{kind, verdict, code, message, facts}``; a refusal is an answer, not an error.
+    """
+    path = Path(path)
+    try:
+        tensors = read_weights(path)
+        facts = {
+            "tensors": len(tensors),
+            "parameters": sum(tensor.numel() for tensor in tensors.values()),
+            "dtypes": sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}),
+            "sha256": digest_file(path),
+            "keys": sorted(tensors)[:SHOWN_KEYS],
+        }
+        network = load_network(model) if model else None
+        report = load_weights(path, network.module, labels=network.labels) if network else WeightReport("ok", "", f"{path.name}: readable.")
+    except CheckpointError as error:
+        return {"kind": "checkpoint", "verdict": "reject", "code": error.code, "message": error.message, "facts": {}}
+    return {"kind": "checkpoint", "verdict": report.verdict, "code": report.code, "message": report.message, "facts": facts}

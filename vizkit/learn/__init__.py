@@ -1,0 +1,3 @@
+"""Training: configs, data, objectives and a loop that can be killed and goes on."""
+
+from __future__ import annotations

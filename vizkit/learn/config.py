@@ -1,0 +1,111 @@
+"""Training configs: TOML, validated, complete."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from vizkit.contracts import Settings
+from vizkit.errors import SettingError
+
+
+class Phase(Settings):
+    """A part of a run with a learning rate cycle of its own: warm-up, then half a cosine down to zero."""
+
+    clips: int = Field(ge=1)
+    """Clips seen, each rendered once."""
+    sides_px: tuple[int, ...] = (64,)
+    """Frame sides; batches take them in turn."""
+    peak_rate: float = Field(3e-3, gt=0)
+    """Highest learning rate."""
+    warm_up: float = Field(0.15, ge=0, le=1)
+    """Share of the phase in which the rate rises from zero."""
+
+
+class TrainingConfig(Settings):
+    """One training run."""
+
+    name: str
+    """Name of the checkpoint."""
+    architecture: str
+    """A named architecture."""
+    options: dict[str, Any] = {}
+    """Arguments of its builder."""
+    objective: Literal["classify", "dense"] = "classify"
+    """``classify``: cross-entropy on the 16 classes; ``dense``: objects and true correspondences, no labels."""
+    start: str = ""
+    """Checkpoint whose weights are taken where key and shape agree; empty for random weights."""
+    twin: str = ""
+    """Name of the checkpoint without the module."""
+    phases: tuple[Phase, ...]
+    """Parts of the run, one after the other."""
+    frames: int = Field(8, ge=2, le=64)
+    """Frames of a clip."""
+    batch: int = Field(16, ge=1, le=256)
+    """Clips of a step."""
+    weight_decay: float = Field(0.02, ge=0)
+    """AdamW's."""
+    clip_norm: float = Field(5.0, gt=0)
+    """Largest norm of the gradient."""
+    precision: Literal["float32", "bf16"] = "bf16"
+    """``bf16``: autocast for convolutions and linear layers (matching and positions stay float32)."""
+    seed: int = 0
+    """Of the weights and of the data."""
+    threads: int = Field(1, ge=1, le=64)
+    """Intra-op threads; part of the config because the last bits depend on it."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the card."""
+    save_every: int = Field(1600, ge=1)
+    """Clips between two saved states."""
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of the whole run."""
+        return sum(phase.clips // self.batch for phase in self.phases)
+
+    def phase_at(self, step: int) -> tuple[Phase, int]:
+        """The phase that a step belongs to and the step's number in it."""
+        for phase in self.phases:
+            if step < phase.clips // self.batch:
+                return phase, step
+            step -= phase.clips // self.batch
+        raise IndexError(f"Step {step} lies after the end of the run.")
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainingConfig:
+    """Read a config.
+
+    Args:
+        path: a TOML file.
+        overrides: ``key=value`` texts; values are TOML (``batch=8``, ``start="world-start"``), dots go down (``options.width=8``).
+
+    Raises:
+        SettingError: the file or a value is not what it should be; the message lists what is known.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(f"{Path(path).name}: there is no readable config of this name.", code="missing") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError(f"{Path(path).name}: not valid TOML ({error}).", code="config") from error
+    for text in overrides:
+        _override(values, text)
+    return TrainingConfig.parse(**values)
+
+
+def _override(values: dict[str, Any], text: str) -> None:
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise SettingError(f"--set needs key=value, got {text!r}.")
+    *parents, leaf = key.strip().split(".")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    for parent in parents:
+        values = values.setdefault(parent, {})
+    values[leaf] = parsed

@@ -1,0 +1,92 @@
+"""Ends a run: half-precision weights, the config, and a card whose every number names the command that gives it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from vizkit.catalog import architecture
+from vizkit.checkpoint import CONFIG, load_network, read_checkpoint, write_card, write_checkpoint
+from vizkit.contracts import Sampling, Score
+from vizkit.learn.train import WORLD_MEAN, WORLD_STD, TrainedNetwork
+from vizkit.net.count import count_network
+from vizkit.scores import score
+from vizkit.world.labels import LABELS
+from vizkit.world.scene import WORLD_VERSION
+
+LICENSE = "Apache-2.0"
+DISPLAY_SIDE_PX = 112
+
+
+def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_clips: int) -> dict[str, Any]:
+    """Write the checkpoint of a run and measure it after rounding to half precision.
+
+    Args:
+        trained: the run.
+        config_path: its TOML file, copied beside the weights.
+        folder: takes ``weights.safetensors``, ``card.json`` and ``config.toml``.
+        test_clips: number of test clips to measure on; 0 leaves the scores out.
+
+    Returns:
+        The card.
+    """
+    config = trained.config
+    side = max(DISPLAY_SIDE_PX, *(side for phase in config.phases for side in phase.sides_px))
+    sampling = Sampling(segments=config.frames, frames=config.frames, short_side_px=side, crop_px=side)
+    card: dict[str, Any] = {
+        "name": config.name,
+        "architecture": config.architecture,
+        "module": architecture(config.architecture).module,
+        "options": config.options,
+        "labels": list(LABELS),
+        "mean": list(WORLD_MEAN),
+        "std": list(WORLD_STD),
+        "sampling": sampling.model_dump(),
+        "origin": "trained",
+        "license": LICENSE,
+        "twin": config.twin or None,
+        "start": config.start or None,
+        "data": {"source": "vizkit.world", "version": WORLD_VERSION, "split": "train", "seed": config.seed, "clips": sum(p.clips for p in config.phases)},
+        "training": {
+            "command": f"vizkit train checkpoints/{config.name}/{CONFIG} --out checkpoints/{config.name}",
+            "objective": config.objective, "steps": config.steps, "seed": config.seed, "threads": config.threads,
+            "precision": config.precision, "seconds": round(trained.seconds), "float32_digest": trained.digest,
+        },
+        "cost": asdict(count_network(trained.module, config.frames, side)),
+        "notes": list(config.notes),
+        "scores": {},
+    }  # fmt: skip
+    write_checkpoint(folder, trained.module, card)
+    if config_path.resolve() != (folder / CONFIG).resolve():
+        shutil.copyfile(config_path, folder / CONFIG)
+    return measure(folder, clips=test_clips) if test_clips else dict(read_checkpoint(folder).card)
+
+
+def measure(folder: Path, *, clips: int) -> dict[str, Any]:
+    """Measure a checkpoint on the world and write the scores into its card.
+
+    Args:
+        folder: of the checkpoint.
+        clips: number of test clips.
+
+    Returns:
+        The new card.
+    """
+    card = dict(read_checkpoint(folder).card)
+    scores = score(load_network(folder), clips=clips)
+    card["scores"] = {name: _entry(value, card["name"], clips) for name, value in scores.items()}
+    write_card(folder, card)
+    return card
+
+
+def _entry(value: Score, name: str, clips: int) -> Mapping[str, Any]:
+    low, high = value.interval
+    return {
+        "value": round(value.value, 4),
+        "interval": [round(low, 4), round(high, 4)],
+        "n": value.n,
+        "command": f"vizkit score {name} --clips {clips} --json",
+    }

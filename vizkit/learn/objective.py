@@ -1,0 +1,124 @@
+"""What a run learns from: labels, or the world's own truth."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from vizkit.contracts import Stage
+from vizkit.net.backbones.resnet import FrameResNet
+from vizkit.world import WorldBatch
+from vizkit.world.paint import PaintedScene
+
+MATCHED_STAGES = 3
+OBJECT_WEIGHT = 8.0
+QUERIES = 64
+TEMPERATURE = 0.1
+PROJECTION = 32
+
+
+class Objective(Protocol):
+    """A loss with parameters of its own, if it needs any."""
+
+    heads: nn.Module
+
+    def loss(self, network: nn.Module, clips: torch.Tensor, batch: WorldBatch) -> tuple[torch.Tensor, dict[str, float]]:
+        """The loss of a batch, and numbers for the log."""
+
+
+class Classify:
+    """Cross-entropy on the labels."""
+
+    def __init__(self) -> None:
+        self.heads: nn.Module = nn.Module()
+
+    def loss(self, network: nn.Module, clips: torch.Tensor, batch: WorldBatch) -> tuple[torch.Tensor, dict[str, float]]:
+        """Cross-entropy, and the share of right answers."""
+        logits = network(clips).float()
+        right = (logits.argmax(1) == batch.labels).float().mean()
+        return F.cross_entropy(logits, batch.labels), {"accuracy": float(right)}
+
+
+class Dense:
+    """The dense start: object or not at every stage, and the true cell of the next frame at the first three. No labels.
+
+    Cells whose surface point is visible in the next frame are drawn, object cells eight times as often; all other cells of
+    the next frame are negatives (InfoNCE).
+    """
+
+    def __init__(self, stages: tuple[Stage, ...], seed: int) -> None:
+        self.stages = stages
+        self.heads: nn.Module = nn.ModuleDict(
+            {f"object_{stage.name}": nn.Conv2d(stage.channels, 2, 1) for stage in stages}
+            | {f"match_{stage.name}": nn.Conv2d(stage.channels, PROJECTION, 1) for stage in stages[:MATCHED_STAGES]}
+        )
+        self.seed = seed
+
+    def loss(self, network: nn.Module, clips: torch.Tensor, batch: WorldBatch) -> tuple[torch.Tensor, dict[str, float]]:
+        """Sum of the object losses and the matching losses; the share of cells found at each stage."""
+        if not isinstance(network, FrameResNet):
+            raise TypeError("The dense start needs a frame-wise ResNet.")
+        maps = network.features(clips)
+        total, numbers = clips.new_zeros(()), {}
+        for level, stage in enumerate(self.stages):
+            features = maps[stage.name]
+            cells = cell_layers(batch.scenes, stage, features.shape[2])
+            scores = self.heads[f"object_{stage.name}"](features).float()  # type: ignore[index]
+            total = total + F.cross_entropy(scores, (cells.flatten(0, 1) > 0).long())
+            if level < MATCHED_STAGES:
+                projected = F.normalize(self.heads[f"match_{stage.name}"](features).float(), dim=1)  # type: ignore[index]
+                loss, found = match_loss(projected, cells, batch.scenes, stage)
+                total, numbers[f"found_{stage.name}"] = total + loss, found
+        return total, numbers
+
+
+def cell_centres(stage: Stage, side: int, side_px: int, device: torch.device) -> torch.Tensor:
+    """[side*side, 2] centres of a stage's cells in frame sides."""
+    axis = (stage.origin_px + torch.arange(side, device=device) * stage.stride_px + 0.5) / side_px
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    return torch.stack([x, y], -1).view(-1, 2)
+
+
+def cell_layers(scenes: PaintedScene, stage: Stage, side: int) -> torch.Tensor:
+    """[B, T, side, side] number of the layer seen at every cell's centre."""
+    batch, _, frames, _ = scenes.place.shape
+    centres = cell_centres(stage, side, scenes.side_px, scenes.place.device)
+    xy = centres.repeat(frames, 1)[None].expand(batch, -1, -1)
+    frame = torch.arange(frames, device=centres.device).repeat_interleave(len(centres)).expand(batch, -1)
+    return scenes.top_layer(xy, frame).view(batch, frames, side, side)
+
+
+def match_loss(projected: torch.Tensor, cells: torch.Tensor, scenes: PaintedScene, stage: Stage) -> tuple[torch.Tensor, float]:
+    """InfoNCE between cells of frame t and their true places in frame t + 1.
+
+    Args:
+        projected: [B*T, D, h, w] unit features.
+        cells: [B, T, h, w] layer at each cell's centre.
+        scenes: the layers.
+        stage: whose grid the cells are.
+
+    Returns:
+        The loss, and the share of drawn cells whose true place is the nearest in feature space.
+    """
+    batch, frames, side, _ = cells.shape
+    now = cells[:, :-1].flatten(1)  # [B, (T-1)*h*w]
+    centres = cell_centres(stage, side, scenes.side_px, cells.device)
+    xy = centres.repeat(frames - 1, 1)[None].expand(batch, -1, -1)
+    frame = torch.arange(frames - 1, device=cells.device).repeat_interleave(len(centres)).expand(batch, -1)
+    there = scenes.to_frame(scenes.to_canvas(xy, now, frame), now, frame + 1)
+    target = ((there * scenes.side_px - 0.5 - stage.origin_px) / stage.stride_px).round().long()
+    seen = ((target >= 0) & (target < side)).all(-1) & (scenes.top_layer(there, frame + 1) == now)
+    weight = seen * torch.where(now > 0, OBJECT_WEIGHT, 1.0)
+    weight = weight.view(batch * (frames - 1), -1) + 1e-6
+    drawn = torch.multinomial(weight, min(QUERIES, weight.shape[1]))
+    place = (target[..., 1] * side + target[..., 0]).clamp(0, side * side - 1).view_as(weight)
+    clip = projected.unflatten(0, (batch, frames)).flatten(3)  # [B, T, D, h*w]
+    here = clip[:, :-1].flatten(0, 1).gather(2, drawn[:, None].expand(-1, clip.shape[2], -1))
+    scores = torch.bmm(here.transpose(1, 2), clip[:, 1:].flatten(0, 1)) / TEMPERATURE  # [B*(T-1), Q, h*w]
+    wanted, counts = place.gather(1, drawn), seen.view_as(weight).gather(1, drawn)
+    loss = F.cross_entropy(scores.transpose(1, 2), wanted, reduction="none")[counts].mean()
+    found = (scores.argmax(2) == wanted)[counts].float().mean()
+    return loss, float(found)

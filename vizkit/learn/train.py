@@ -1,0 +1,200 @@
+"""A one-process training loop. Killed at any moment, it goes on from its last saved state to the same final weights.
+
+Everything a step does is a function of (config, step): the clips, the sizes, the learning rate, the random draws.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from vizkit.atomic import write_atomically
+from vizkit.catalog import architecture
+from vizkit.checkpoint import load_network
+from vizkit.contracts import Record
+from vizkit.digest import digest_settings, digest_tensors
+from vizkit.errors import TrainingError
+from vizkit.learn.config import TrainingConfig
+from vizkit.learn.objective import Classify, Dense, Objective
+from vizkit.world import LABELS, WorldBatch, render
+
+STATE, LOG = "state.pt", "log.jsonl"
+WORLD_MEAN, WORLD_STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+LOG_EVERY = 20
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TrainedNetwork(Record):
+    """What a run gives."""
+
+    module: nn.Module
+    """In eval mode."""
+    config: TrainingConfig
+    """The config it was trained by."""
+    digest: str
+    """SHA-256 over the float32 weights."""
+    seconds: float
+    """Wall seconds of training, all resumed parts together."""
+
+
+class WorldSteps(Dataset[WorldBatch]):
+    """Batches of freshly rendered training clips, one for each step."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        self.config = config
+
+    def __getitem__(self, step: int) -> WorldBatch:
+        """Render the clips of one step."""
+        phase, inside = self.config.phase_at(step)
+        first = step * self.config.batch
+        side = phase.sides_px[inside % len(phase.sides_px)]
+        return render(range(first, first + self.config.batch), seed=self.config.seed, frames=self.config.frames, side_px=side)
+
+
+@dataclass(eq=False)
+class Run:
+    """A run in progress."""
+
+    config: TrainingConfig
+    folder: Path
+    network: nn.Module
+    objective: Objective
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+    lines: list[str] = field(default_factory=list)
+
+
+def train(config: TrainingConfig, folder: Path, *, resume: bool = False, progress: bool = True) -> TrainedNetwork:
+    """Train, saving a state as it goes.
+
+    Args:
+        config: the run.
+        folder: takes ``state.pt`` and ``log.jsonl``.
+        resume: go on from the folder's state; without it, a folder that holds a state is refused.
+        progress: show a bar with the remaining time on standard error.
+
+    Returns:
+        The trained network; the same config gives the same digest on one machine, killed and resumed or not.
+
+    Raises:
+        TrainingError: the folder holds another run, or the loss is no longer finite.
+    """
+    torch.set_num_threads(config.threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    run = _start(config, folder)
+    if (folder / STATE).exists():
+        if not resume:
+            raise TrainingError(f"{folder} holds a run already; go on with --resume, or choose another folder.", code="exists")
+        _restore(run)
+    bar = tqdm(total=config.steps, initial=run.step, desc=config.name, unit="step", disable=not progress)
+    for batch in _batches(run):
+        started = time.monotonic()
+        numbers = _step(run, batch)
+        run.seconds += time.monotonic() - started
+        bar.update()
+        if run.step % LOG_EVERY == 0 or run.step == config.steps:
+            bar.set_postfix(loss=f"{numbers['loss']:.3f}")
+            run.lines.append(json.dumps({"step": run.step, "clips": run.step * config.batch, **numbers, "seconds": round(run.seconds, 2)}))
+        if (run.step * config.batch) % config.save_every < config.batch or run.step == config.steps:
+            _save(run)
+    bar.close()
+    run.network.eval()
+    return TrainedNetwork(run.network, config, digest_tensors(run.network.state_dict()), run.seconds)
+
+
+def build_network(config: TrainingConfig) -> nn.Module:
+    """The network before its first step: weights from the seed, then from ``start`` where key and shape agree."""
+    torch.manual_seed(config.seed)
+    network = architecture(config.architecture).build(len(LABELS), **config.options)
+    if config.start:
+        start = load_network(config.start).module.state_dict()
+        own = network.state_dict()
+        network.load_state_dict({key: start[key] if key in start and start[key].shape == own[key].shape else own[key] for key in own})
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _start(config: TrainingConfig, folder: Path) -> Run:
+    network = build_network(config)
+    objective: Objective = Dense(network.stages, config.seed) if config.objective == "dense" else Classify()  # type: ignore[arg-type]
+    parameters = [*network.parameters(), *objective.heads.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=config.weight_decay)
+    return Run(config, folder, network, objective, optimizer)
+
+
+def _batches(run: Run) -> Iterator[WorldBatch]:
+    """The batches of the remaining steps, rendered ahead by one worker process."""
+    steps = range(run.step, run.config.steps)
+    if steps:
+        yield from DataLoader(WorldSteps(run.config), batch_size=None, sampler=steps, num_workers=1, prefetch_factor=4)
+
+
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """Linear warm-up to the phase's peak, then half a cosine down to zero."""
+    phase, inside = config.phase_at(step)
+    done = (inside + 1) / (phase.clips // config.batch)
+    if done < phase.warm_up:
+        return phase.peak_rate * done / phase.warm_up
+    return phase.peak_rate * 0.5 * (1 + math.cos(math.pi * (done - phase.warm_up) / (1 - phase.warm_up)))
+
+
+def _step(run: Run, batch: WorldBatch) -> dict[str, float]:
+    config = run.config
+    torch.manual_seed(config.seed * 1_000_003 + run.step)
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate(config, run.step)
+    run.network.train()
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+        loss, numbers = run.objective.loss(run.network, normalize(batch.frames), batch)
+    if not bool(loss.isfinite()):
+        raise TrainingError(f"The loss is {float(loss)} at step {run.step}; lower peak_rate or use precision = 'float32'.", code="diverged")
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_([p for group in run.optimizer.param_groups for p in group["params"]], config.clip_norm)
+    run.optimizer.step()
+    run.step += 1
+    return {"loss": round(float(loss.detach()), 5), "rate": run.optimizer.param_groups[0]["lr"], **numbers}
+
+
+def normalize(frames: torch.Tensor) -> torch.Tensor:
+    """uint8 [B, T, 3, S, S] -> float32 [B, 3, T, S, S], mean 0.5 and standard deviation 0.25 taken out."""
+    mean, std = (torch.tensor(values, device=frames.device).view(3, 1, 1) for values in (WORLD_MEAN, WORLD_STD))
+    return ((frames.float() / 255 - mean) / std).transpose(1, 2)
+
+
+def _save(run: Run) -> None:
+    """Write the state and the log, each whole or not at all; the log never runs ahead of the state."""
+    state = {
+        "config": digest_settings(run.config.model_dump()),
+        "step": run.step,
+        "seconds": run.seconds,
+        "network": run.network.state_dict(),
+        "heads": run.objective.heads.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "lines": run.lines,
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(run.folder / STATE, buffer.getvalue())
+    write_atomically(run.folder / LOG, "".join(f"{line}\n" for line in run.lines).encode())
+
+
+def _restore(run: Run) -> None:
+    state: Mapping[str, Any] = torch.load(run.folder / STATE, weights_only=True)
+    if state["config"] != digest_settings(run.config.model_dump()):
+        raise TrainingError(f"{run.folder} holds a run of another config; choose another folder.", code="config")
+    run.network.load_state_dict(state["network"])
+    run.objective.heads.load_state_dict(state["heads"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.step, run.seconds, run.lines = state["step"], state["seconds"], list(state["lines"])
