@@ -75,9 +75,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(folder.name, folder, card)
 
 
-def load_network(
-    name: str | Path, *, num_classes: int | None = None, weights: str | None = None, seed: int = 0, **options: Any
-) -> Network:
+def load_network(name: str | Path, *, num_classes: int | None = None, weights: str | None = None, seed: int = 0, **options: Any) -> Network:
     """Load a network.
 
     Args:
@@ -132,7 +130,9 @@ def _load_checkpoint(entry: Checkpoint) -> Network:
 
     card, weights = entry.card, entry.folder / WEIGHTS
     if not entry.digest_ok:
-        raise CheckpointError(f"{entry.name}: {WEIGHTS} is not the file that its card describes; fetch the checkpoint again.", code="checksum")
+        raise CheckpointError(
+            f"{entry.name}: {WEIGHTS} is not the file that its card describes; fetch the checkpoint again.", code="checksum"
+        )
     module = architecture(card["architecture"]).build(len(card["labels"]), **card["options"])
     load_weights(weights, module, labels=card["labels"])
     return Network(
@@ -220,19 +220,25 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 def _check_keys(name: str, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> None:
     missing, unexpected = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
     if missing or unexpected:
-        parts = [f"{len(keys)} {kind} ({', '.join(keys[:SHOWN_KEYS])})" for kind, keys in (("missing", missing), ("unexpected", unexpected)) if keys]
-        raise CheckpointError(f"{name}: the keys are not this network's: {' and '.join(parts)}. Pick the architecture they were made for.", code="keys")
+        parts = [
+            f"{len(keys)} {kind} ({', '.join(keys[:SHOWN_KEYS])})"
+            for kind, keys in (("missing", missing), ("unexpected", unexpected))
+            if keys
+        ]
+        raise CheckpointError(
+            f"{name}: the keys are not this network's: {' and '.join(parts)}. Pick the architecture they were made for.", code="keys"
+        )
 
 
-def _check_values(
-    name: str, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], labels: Sequence[str] | None
-) -> None:
+def _check_values(name: str, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], labels: Sequence[str] | None) -> None:
     """Shapes, kinds, finite values, and the number of classes."""
     last = [key for key in wanted if key.endswith("weight")][-1]
     classes = len(found[last])
     if len(wanted[last]) != classes or (labels is not None and classes != len(labels)):
         expected = len(labels) if labels is not None else len(wanted[last])
-        raise CheckpointError(f"{name}: it has {classes} classes, but {expected} are expected. Give the label file it was trained with.", code="classes")
+        raise CheckpointError(
+            f"{name}: it has {classes} classes, but {expected} are expected. Give the label file it was trained with.", code="classes"
+        )
     for key, tensor in wanted.items():
         if found[key].shape != tensor.shape:
             raise CheckpointError(f"{name}: {key} has shape {list(found[key].shape)}, expected {list(tensor.shape)}.", code="shape")

@@ -67,7 +67,9 @@ class Recipe(Settings):
 
         if clip is None:
             if not self.clip.name.startswith("world:"):
-                raise SettingError(f"This recipe needs the clip {self.clip.name!r} (SHA-256 {self.clip.digest[:12]}...); give it.", code="clip")
+                raise SettingError(
+                    f"This recipe needs the clip {self.clip.name!r} (SHA-256 {self.clip.digest[:12]}...); give it.", code="clip"
+                )
             clip, _ = open_source(self.clip.name)
         network = load_network(self.model, **self.arguments)
         run = probe(network, clip, sampling=self.sampling, without=self.without)

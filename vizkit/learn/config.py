@@ -20,6 +20,8 @@ class Phase(Settings):
     """Clips seen, each rendered once."""
     sides_px: tuple[int, ...] = (64,)
     """Frame sides; batches take them in turn."""
+    nuisances: bool = True
+    """Noise, shake, pan, bystanders; False makes an easy beginning."""
     peak_rate: float = Field(3e-3, gt=0)
     """Highest learning rate."""
     warm_up: float = Field(0.15, ge=0, le=1)
@@ -35,8 +37,9 @@ class TrainingConfig(Settings):
     """A named architecture."""
     options: dict[str, Any] = {}
     """Arguments of its builder."""
-    objective: Literal["classify", "dense"] = "classify"
-    """``classify``: cross-entropy on the 16 classes; ``dense``: objects and true correspondences, no labels."""
+    objective: Literal["classify", "follow", "dense"] = "classify"
+    """``classify``: cross-entropy on the 16 classes; ``follow``: that, and the true motion of cells; ``dense``: objects and true
+    correspondences, no labels."""
     start: str = ""
     """Checkpoint whose weights are taken where key and shape agree; empty for random weights."""
     twin: str = ""

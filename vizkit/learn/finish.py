@@ -49,7 +49,10 @@ def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_cli
         "license": LICENSE,
         "twin": config.twin or None,
         "start": config.start or None,
-        "data": {"source": "vizkit.world", "version": WORLD_VERSION, "split": "train", "seed": config.seed, "clips": sum(p.clips for p in config.phases)},
+        "data": {
+            "source": "vizkit.world", "version": WORLD_VERSION, "split": "train", "seed": config.seed,
+            "clips": sum(phase.clips for phase in config.phases),
+        },
         "training": {
             "command": f"vizkit train checkpoints/{config.name}/{CONFIG} --out checkpoints/{config.name}",
             "objective": config.objective, "steps": config.steps, "seed": config.seed, "threads": config.threads,

@@ -22,11 +22,11 @@ from tqdm import tqdm
 from vizkit.atomic import write_atomically
 from vizkit.catalog import architecture
 from vizkit.checkpoint import load_network
-from vizkit.contracts import Record
+from vizkit.contracts import Record, Stage
 from vizkit.digest import digest_settings, digest_tensors
 from vizkit.errors import TrainingError
 from vizkit.learn.config import TrainingConfig
-from vizkit.learn.objective import Classify, Dense, Objective
+from vizkit.learn.objective import Classify, ClassifyAndFollow, Dense, Objective
 from vizkit.world import LABELS, WorldBatch, render
 
 STATE, LOG = "state.pt", "log.jsonl"
@@ -58,8 +58,13 @@ class WorldSteps(Dataset[WorldBatch]):
         """Render the clips of one step."""
         phase, inside = self.config.phase_at(step)
         first = step * self.config.batch
-        side = phase.sides_px[inside % len(phase.sides_px)]
-        return render(range(first, first + self.config.batch), seed=self.config.seed, frames=self.config.frames, side_px=side)
+        return render(
+            range(first, first + self.config.batch),
+            seed=self.config.seed,
+            frames=self.config.frames,
+            side_px=phase.sides_px[inside % len(phase.sides_px)],
+            nuisances=phase.nuisances,
+        )
 
 
 @dataclass(eq=False)
@@ -122,15 +127,22 @@ def build_network(config: TrainingConfig) -> nn.Module:
         start = load_network(config.start).module.state_dict()
         own = network.state_dict()
         network.load_state_dict({key: start[key] if key in start and start[key].shape == own[key].shape else own[key] for key in own})
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.to(memory_format=torch.channels_last)
 
 
 def _start(config: TrainingConfig, folder: Path) -> Run:
     network = build_network(config)
-    objective: Objective = Dense(network.stages, config.seed) if config.objective == "dense" else Classify()  # type: ignore[arg-type]
+    objective = _objective(config, network)
     parameters = [*network.parameters(), *objective.heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=config.weight_decay)
     return Run(config, folder, network, objective, optimizer)
+
+
+def _objective(config: TrainingConfig, network: nn.Module) -> Objective:
+    stages: tuple[Stage, ...] = network.stages  # type: ignore[assignment]
+    if config.objective == "dense":
+        return Dense(stages)
+    return ClassifyAndFollow(stages) if config.objective == "follow" else Classify()
 
 
 def _batches(run: Run) -> Iterator[WorldBatch]:

@@ -1,0 +1,1 @@
+"""The papers, one folder each. They never import each other."""

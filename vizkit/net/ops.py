@@ -21,7 +21,7 @@ def full_precision(features: torch.Tensor) -> AbstractContextManager[object]:
 class NearestCells(NamedTuple):
     """The result of :func:`nearest_cells`."""
 
-    index: torch.Tensor
+    index: torch.Tensor  # type: ignore[assignment]
     """int64 [B, Q, k], frame-major number n = (t*H + y)*W + x of each neighbour."""
     distance_squared: torch.Tensor
     """[B, Q, k] ascending."""
@@ -55,7 +55,9 @@ def nearest_cells(
     batch, channels, frames, height, width = features.shape
     cells, total = height * width, frames * height * width
     if not 1 <= neighbors <= (frames - 1) * cells:
-        raise ValueError(f"neighbors is {neighbors}, but {frames} frames of {height} x {width} cells give 1..{(frames - 1) * cells} candidates.")
+        raise ValueError(
+            f"neighbors is {neighbors}, but {frames} frames of {height} x {width} cells give 1..{(frames - 1) * cells} candidates."
+        )
     points = features.detach().flatten(2).transpose(1, 2)  # [B, N, C]
     if points.is_meta:
         return _shapes_only(points, total if query is None else len(query), neighbors)

@@ -106,7 +106,9 @@ def _forward(network: Network, tree: nn.Module, clip: SampledClip) -> Any:
     with torch.no_grad():
         logits = tree(network.normalized(clip.tensor.to(device)))[0].float().cpu()
     if not bool(logits.isfinite().all()):
-        raise CheckpointError(f"{network.name} gives NaN or infinite logits on {clip.name}; its weights cannot be right.", code="not_finite")
+        raise CheckpointError(
+            f"{network.name} gives NaN or infinite logits on {clip.name}; its weights cannot be right.", code="not_finite"
+        )
     return logits.numpy()
 
 

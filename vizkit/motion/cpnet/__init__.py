@@ -17,6 +17,7 @@ from vizkit.net.architecture import Architecture, Published
 from vizkit.net.backbones import CPNET_COUNTING
 
 _BUILD = "vizkit.motion.cpnet.network:build_cpnet"
+_TWO = ("res4.0", "res4.1")
 _ALL_SIX = ("res3.0", "res3.1", "res4.0", "res4.1", "res5.0", "res5.1")
 _PAPER_FIVE_18 = ("res3.0", "res3.1", "res4.0", "res4.1", "res5.0")
 _PAPER_FIVE_34 = ("res3.2", "res3.3", "res4.4", "res4.5", "res5.2")
@@ -30,10 +31,14 @@ def _published(params: float) -> Published:
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture("cpnet-18", "cpnet", "ResNet-18 on every frame, 4 CP modules", _BUILD, {"depth": 18}, 174, published=_published(11.3)),
-    Architecture("cpnet-34", "cpnet", "ResNet-34 on every frame, 5 CP modules", _BUILD, {"depth": 34, "blocks": _FIVE_34}, 174, published=_published(21.0)),
+    Architecture(
+        "cpnet-34", "cpnet", "ResNet-34 on every frame, 5 CP modules", _BUILD,
+        {"depth": 34, "blocks": _FIVE_34}, 174, published=_published(21.0),
+    ),
     Architecture(
         "cpnet-101", "cpnet", "ResNet-101 on every frame, 5 CP modules", _BUILD,
-        {"depth": 101, "blocks": _FIVE_101, "neighbors": 4, "bottleneck_share": 1 / 8, "width_shares": (1 / 8,)}, 400, published=_published(42.1),
+        {"depth": 101, "blocks": _FIVE_101, "neighbors": 4, "bottleneck_share": 1 / 8, "width_shares": (1 / 8,)}, 400,
+        published=_published(42.1),
     ),
     Architecture(
         "cpnet-18-paper", "cpnet", "ResNet-18 on every frame, 5 CP modules of the paper's size", _BUILD,
@@ -44,7 +49,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         {"depth": 34, "blocks": _PAPER_FIVE_34, "width_shares": (0.5,)}, 174, published=_published(21.0),
     ),
     Architecture("cpnet-18-1cp", "cpnet", "ResNet-18 on every frame, 1 CP module", _BUILD, {"depth": 18, "blocks": ("res4.0",)}, 400),
-    Architecture("cpnet-18-2cp", "cpnet", "ResNet-18 on every frame, 2 CP modules", _BUILD, {"depth": 18, "blocks": ("res4.0", "res4.1")}, 400),
+    Architecture("cpnet-18-2cp", "cpnet", "ResNet-18 on every frame, 2 CP modules", _BUILD, {"depth": 18, "blocks": _TWO}, 400),
     Architecture("cpnet-18-4cp", "cpnet", "ResNet-18 on every frame, 4 CP modules", _BUILD, {"depth": 18}, 400),
     Architecture("cpnet-18-6cp", "cpnet", "ResNet-18 on every frame, 6 CP modules", _BUILD, {"depth": 18, "blocks": _ALL_SIX}, 400),
 )  # fmt: skip
@@ -53,7 +58,9 @@ ARCHITECTURES: tuple[Architecture, ...] = (
 MODULE = MotionModule(
     key="cpnet",
     title="Correspondence proposals",
-    citation=Citation("Learning Video Representations from Correspondence Proposals", "Liu, Xingyu and Lee, Joon-Young and Jin, Hailin", "CVPR", 2019),
+    citation=Citation(
+        "Learning Video Representations from Correspondence Proposals", "Liu, Xingyu and Lee, Joon-Young and Jin, Hailin", "CVPR", 2019
+    ),
     architectures="vizkit.motion.cpnet:ARCHITECTURES",
     params="vizkit.motion.cpnet.analysis:Params",
     analyze="vizkit.motion.cpnet.analysis:analyze",

@@ -153,7 +153,11 @@ def analyze(run: ProbedRun, params: Params) -> Correspondences:
             embedded = module.embed(features, index, query=query)[0]
             active, won, live = find_active(embedded, every_channel=module.head == "before_max")
         else:
-            active, won, live = torch.zeros_like(index[0], dtype=torch.bool), torch.zeros_like(distance[0]), torch.zeros_like(index[0, :, 0])
+            active, won, live = (
+                torch.zeros_like(index[0], dtype=torch.bool),
+                torch.zeros_like(distance[0]),
+                torch.zeros_like(index[0, :, 0]),
+            )
     chosen = metric or module.metric
     return Correspondences(
         query=cells,
@@ -234,7 +238,10 @@ def _query_cells(run: ProbedRun, params: Params, grid: Grid, change_grid: Grid, 
     cells = []
     for t, x, y in params.points:
         if not (0 <= t < frames and 0 <= x <= width - 1 and 0 <= y <= height - 1):
-            raise SettingError(f"Point t={t}, x={x:g}, y={y:g} lies outside the clip: t 0..{frames - 1}, x 0..{width - 1}, y 0..{height - 1}.", code="point")
+            raise SettingError(
+                f"Point t={t}, x={x:g}, y={y:g} lies outside the clip: t 0..{frames - 1}, x 0..{width - 1}, y 0..{height - 1}.",
+                code="point",
+            )
         column, row = grid.cell_at(np.array([x, y]))
         cells.append((t // grid.stride_frames, row, column))
     return np.array(cells, np.int64)
@@ -284,7 +291,9 @@ def _notes(run: ProbedRun, name: str, decided: bool, largest: float, metric: str
     if run.network.origin == "random":
         notes.append("Random weights: the picture shows an untrained network.")
     if not decided:
-        notes.append(f"{name} is a stage without a CP module: arrows are nearest neighbours of its features, and nothing decides which are active.")
+        notes.append(
+            f"{name} is a stage without a CP module: arrows are nearest neighbours of its features, and nothing decides which are active."
+        )
     elif largest == 0:
         notes.append("Identity module: it adds exactly zero, so there is no feature change to show.")
     if decided and metric != module.metric:

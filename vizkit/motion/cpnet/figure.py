@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from vizkit.contracts import Settings
 from vizkit.figure.spec import ColorBarKey, FigureSpec, HeatLayer, ImageLayer, Key, LegendKey, LinkLayer, Panel, PointLayer, Role, Table
@@ -76,12 +75,16 @@ def _panel(result: Correspondences, frame: int, style: Look, largest: float) -> 
     grid, step = result.change_grid, frame // result.change_grid.stride_frames
     if largest > 0 and step < len(result.change):
         layers.append(
-            HeatLayer(result.change[step], grid.origin_px, grid.stride_px, (0.0, largest), "feature change", "L1", opacity=style.heat_opacity)
+            HeatLayer(
+                result.change[step], grid.origin_px, grid.stride_px, (0.0, largest), "feature change", "L1", opacity=style.heat_opacity
+            )
         )
     here = result.query[:, 0] * result.grid.stride_frames == frame
     if here.any():
         xy = result.grid.centre_px(result.query[here][:, :0:-1])
-        label = tuple(f"query {number}: cell (t {t}, y {y}, x {x})" for number, (t, y, x) in zip(np.nonzero(here)[0], result.query[here], strict=True))
+        label = tuple(
+            f"query {number}: cell (t {t}, y {y}, x {x})" for number, (t, y, x) in zip(np.nonzero(here)[0], result.query[here], strict=True)
+        )
         layers.append(PointLayer(xy, "query", label, "square", result.grid.stride_px, "queries"))
     return Panel(
         name=f"frame {frame}",
@@ -102,7 +105,10 @@ def _links(result: Correspondences, style: Look) -> list[LinkLayer]:
         return [_link(result, shown, "proposal", np.full(result.active.shape, FILTERED_OPACITY, np.float32))]
     strength = FAINTEST_WIN + (1 - FAINTEST_WIN) * result.win_share / max(float(result.win_share.max()), 1e-12)
     faint = np.full(result.active.shape, FILTERED_OPACITY, np.float32)
-    return [_link(result, shown & ~result.active, "filtered", faint), _link(result, shown & result.active, "active", strength.astype(np.float32))]
+    return [
+        _link(result, shown & ~result.active, "filtered", faint),
+        _link(result, shown & result.active, "active", strength.astype(np.float32)),
+    ]
 
 
 def _link(result: Correspondences, chosen: NDArray[np.bool_], role: Role, weight: NDArray[np.float32]) -> LinkLayer:
@@ -154,7 +160,8 @@ def _caption(result: Correspondences, style: Look, heat: bool) -> str:
 
 
 def _alt(result: Correspondences) -> str:
-    found = f"{len(result.query)} picked cells with {result.proposal.shape[1]} arrows each into other frames of a film strip of {len(result.clip.frames)} frames"
+    queries, neighbors, _ = result.proposal.shape
+    found = f"{queries} picked cells with {neighbors} arrows each into other frames of a film strip of {len(result.clip.frames)} frames"
     return f"{found}; {int(result.active.sum())} of {result.active.size} are in the active set." if result.decided else f"{found}."
 
 

@@ -166,6 +166,10 @@ class FrameResNet(nn.Module):
 
     def forward(self, clip: torch.Tensor) -> torch.Tensor:
         """[B, 3, T, H, W] -> logits [B, classes]."""
-        last = self.features(clip)["res5"]
-        pooled = last.mean((2, 3)).unflatten(0, (-1, clip.shape[2])).mean(1)
-        return self.fc(self.dropout(pooled))
+        return self.classify(self.features(clip)[self.stages[-1].name], clip.shape[2])
+
+    def classify(self, last: torch.Tensor, frames: int) -> torch.Tensor:
+        """Output of the last stage [B*T, C, H, W] -> logits [B, classes]: mean over space and time, linear."""
+        pooled = last.mean((2, 3)).unflatten(0, (-1, frames)).mean(1)
+        logits: torch.Tensor = self.fc(self.dropout(pooled))
+        return logits

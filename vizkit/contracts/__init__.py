@@ -1,0 +1,23 @@
+"""The records that cross layers: where computing and drawing meet.
+
+Conventions, said once and kept everywhere:
+
+* arrays are indexed (t, y, x); points and displacements are stored (x, y), x right, y down;
+* a displacement at (t, i) with frame offset o points to the match in frame t + o;
+* cell i of a grid has its centre at pixel index ``origin_px + i * stride_px``; pixel indices name pixel centres;
+* pictures are RGB uint8.
+
+Records are frozen, check their shapes when made and print shapes, never contents.
+"""
+
+from __future__ import annotations
+
+from vizkit.contracts.base import Record, Settings
+from vizkit.contracts.clips import PREVIEW_FRAMES, PREVIEW_SHORT_SIDE_PX, ClipWarning, SampledClip, Sampling, VideoClip, Window
+from vizkit.contracts.networks import Block, Grid, LabelScore, Prediction, Provenance, Stage, Tap
+from vizkit.contracts.papers import Citation, MotionModule, Score, ViewResult
+
+__all__ = [
+    "PREVIEW_FRAMES", "PREVIEW_SHORT_SIDE_PX", "Block", "Citation", "ClipWarning", "Grid", "LabelScore", "MotionModule", "Prediction",
+    "Provenance", "Record", "SampledClip", "Sampling", "Score", "Settings", "Stage", "Tap", "VideoClip", "ViewResult", "Window",
+]  # fmt: skip

@@ -1,0 +1,92 @@
+"""What the catalogue, the command line and the pages need of a paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from vizkit.contracts.base import Settings
+from vizkit.contracts.networks import Grid, Provenance
+
+
+class ViewResult(Protocol):
+    """What every view's record offers to the command line, the exports and the pages."""
+
+    params: Settings
+    """The parameters it was computed with."""
+    grid: Grid
+    """Where its cells lie."""
+    provenance: Provenance
+    """What it was made from."""
+    notes: tuple[str, ...]
+    """Sentences a reader must know ("identity module: ...")."""
+    shapes: tuple[tuple[str, str], ...]
+    """The strip frame -> features -> operator -> picture: (word, shape) with this run's shapes."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The record's arrays by name: the NPZ export."""
+
+    def summary(self) -> dict[str, float | int | str | bool]:
+        """A few numbers that say what was found."""
+
+
+@dataclass(frozen=True)
+class Citation:
+    """Where a module comes from."""
+
+    title: str
+    authors: str
+    venue: str
+    year: int
+
+    def bibtex(self, key: str) -> str:
+        """A BibTeX entry."""
+        return (
+            f"@inproceedings{{{key},\n  title = {{{self.title}}},\n  author = {{{self.authors}}},\n"
+            f"  booktitle = {{{self.venue}}},\n  year = {{{self.year}}}\n}}\n"
+        )
+
+
+@dataclass(frozen=True)
+class MotionModule:
+    """What the catalogue, the command line, the pages and the scores need of a paper.
+
+    Functions are named as ``"module.path:function"`` and imported on first use, so that listing the catalogue loads no torch.
+    """
+
+    key: str
+    """Name of the view, e.g. ``"cpnet"``."""
+    title: str
+    """Short title for people."""
+    citation: Citation
+    """The paper."""
+    params: str
+    """The view's :class:`Settings` class."""
+    architectures: str
+    """``() -> tuple[Architecture, ...]``: the named networks."""
+    analyze: str
+    """``(run, params) -> record``."""
+    figure: str
+    """``(record, **look) -> FigureSpec``."""
+    unavailable: str
+    """``(network) -> str | None``: why the view cannot be had of a network."""
+    score: str
+    """``(network, *, clips, seed) -> dict[str, Score]``: measures over clips of known motion."""
+    judge: str
+    """``(record, truth) -> dict[str, float]``: the same measures for one picture whose truth is known."""
+    how_to_read: str
+    """One sentence: how to read this picture."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measure against known motion."""
+
+    value: float
+    """The measured share or error."""
+    interval: tuple[float, float]
+    """95 % interval."""
+    n: int
+    """Number of things counted."""

@@ -1,0 +1,119 @@
+"""What a network is, in plain values: size, cost, stages, blocks, views. Shapes only, nothing is computed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from vizkit.catalog import architecture
+from vizkit.checkpoint import Checkpoint
+from vizkit.contracts import Sampling, Stage
+from vizkit.net.architecture import IMAGENET_MEAN, IMAGENET_STD, Architecture, Published
+from vizkit.net.count import count_network, parameters_as_published
+from vizkit.net.network import Network
+from vizkit.pipeline import available
+
+if TYPE_CHECKING:
+    from torch import nn
+
+TOP1 = "world.accuracy_112"
+
+
+def describe_architecture(entry: Architecture) -> dict[str, Any]:
+    """Describe a named architecture at its own size and number of classes."""
+    with torch.device("meta"):
+        module = entry.build()
+    return {
+        "name": entry.name,
+        "kind": "architecture",
+        **_network_facts(entry, module, entry.classes, entry.frames, entry.size_px),
+        **_against_paper(module, entry.published),
+        "checkpoint": None,
+    }
+
+
+def describe_checkpoint(entry: Checkpoint) -> dict[str, Any]:
+    """Describe a checkpoint by its card; papers publish nothing about these small networks."""
+    card = entry.card
+    named = architecture(card["architecture"])
+    sampling = Sampling.parse(**card["sampling"])
+    with torch.device("meta"):
+        module = named.build(len(card["labels"]), **card["options"])
+    top1 = card.get("scores", {}).get(TOP1, {})
+    return {
+        "name": entry.name,
+        "kind": "checkpoint",
+        **_network_facts(named, module, len(card["labels"]), sampling.total_frames, sampling.crop_px or sampling.short_side_px),
+        **_against_paper(module, None),
+        "checkpoint": {
+            "digest": card["digest"],
+            "origin": card["origin"],
+            "twin": card.get("twin"),
+            "top1": top1.get("value"),
+            "interval": top1.get("interval"),
+        },
+    }
+
+
+def _network_facts(entry: Architecture, module: nn.Module, classes: int, frames: int, size_px: int) -> dict[str, Any]:
+    cost = count_network(module, frames, size_px)
+    network = Network(
+        entry.name, entry.name, module, module.stages, module.blocks, tuple(map(str, range(classes))),  # type: ignore[arg-type]
+        entry.sampling, IMAGENET_MEAN, IMAGENET_STD, "random",
+    )  # fmt: skip
+    return {
+        "module": entry.module,
+        "backbone": entry.backbone,
+        "frames": frames,
+        "size_px": size_px,
+        "classes": classes,
+        "params": cost.params,
+        "gmacs": cost.gmacs,
+        "stages": stage_facts(module, network.stages, frames, size_px),
+        "blocks": [block.name for block in network.blocks],
+        "views": available(network),
+    }
+
+
+def stage_facts(module: nn.Module, stages: Sequence[Stage], frames: int, size_px: int) -> list[dict[str, Any]]:
+    """Geometry of every stage, with the grid [T, H, W] of its map for a clip of the given size."""
+    shapes: dict[str, tuple[int, int, int]] = {}
+    tree = copy.deepcopy(module).to("meta").eval()
+    for stage in stages:
+        tree.get_submodule(stage.path).register_forward_hook(
+            lambda _module, _inputs, output, name=stage.name: shapes.__setitem__(name, _grid_of(output))
+        )
+    with torch.no_grad():
+        tree(torch.empty(1, 3, frames, size_px, size_px, device="meta"))
+    return [
+        {
+            "name": stage.name,
+            "channels": stage.channels,
+            "stride_px": stage.stride_px,
+            "stride_frames": stage.stride_frames,
+            "origin_px": stage.origin_px,
+            "grid": shapes[stage.name],
+        }
+        for stage in stages
+    ]
+
+
+def _grid_of(output: torch.Tensor) -> tuple[int, int, int]:
+    """(T, H, W) of [1, C, T, H, W] or of folded frames [T, C, H, W]."""
+    frames = output.shape[2] if output.ndim == 5 else output.shape[0]
+    return (frames, output.shape[-2], output.shape[-1])
+
+
+def _against_paper(module: nn.Module, published: Published | None) -> dict[str, Any]:
+    """The paper's numbers beside ours in the paper's own way of counting; the difference is that of the parameters."""
+    if published is None:
+        return {"published": None, "ours_in_convention": None, "difference_percent": None}
+    ours = parameters_as_published(module, published)
+    return {
+        "published": {"params": published.params, "gmacs": published.gmacs, "convention": published.convention},
+        "ours_in_convention": {"params": ours, "gmacs": None},
+        "difference_percent": None if published.params is None else 100 * (ours - published.params) / published.params,
+    }
