@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from vizkit.figure.spec import ColorBarKey, LegendKey, WheelKey
+from vizkit.render.keys import Ruler, measured_keys
+
+RULER = Ruler(line=1.0, measure=lambda text: 0.5 * len(text))
+
+
+@dataclass
+class NotePen:
+    """Notes what is drawn, with the left and right ends of it."""
+
+    drawn: list = field(default_factory=list)
+
+    def write(self, x, y, text, *, centred=False):
+        left = x - RULER.measure(text) / 2 if centred else x
+        self.drawn.append(("text", text, left, left + RULER.measure(text), y))
+
+    def ramp(self, box, colors):
+        self.drawn.append(("ramp", colors, box.left, box.right, box.top))
+
+    def wheel(self, x, y, radius):
+        self.drawn.append(("wheel", "", x - radius, x + radius, y))
+
+    def arrow(self, start_x, end_x, y, head, role):
+        self.drawn.append(("arrow", role, start_x, end_x, y))
+
+    def mark(self, x, y, size, marker, role):
+        self.drawn.append(("mark", f"{role} {marker}", x - size / 2, x + size / 2, y))
+
+
+def drawn(spec, keys, width):
+    lines = measured_keys(replace(spec, keys=keys), RULER, width)
+    pen = NotePen()
+    lines.draw(pen, width / 2, 0.0)
+    return lines, pen.drawn
+
+
+@pytest.mark.parametrize("width", [12.0, 20.0, 40.0, 100.0])
+def test_nothing_is_drawn_outside_the_page_or_below_the_measured_height(strip, width):
+    long = LegendKey((("active", "a very long text that cannot fit into any line"), ("filtered", "b")))
+    lines, marks = drawn(strip, (*strip.keys, long), width)
+    assert min(mark[2] for mark in marks) >= -0.01
+    assert max(mark[3] for mark in marks) <= width + 0.01
+    assert max(mark[4] for mark in marks) <= lines.height
+
+
+def test_all_keys_of_a_wide_page_stand_in_one_line(strip):
+    lines, _ = drawn(strip, strip.keys, 200.0)
+    assert len(lines.lines) == 1
+    assert lines.height == max(key.height for key in lines.lines[0])
+
+
+def test_a_legend_that_fits_into_a_line_is_not_torn_apart(strip):
+    bar = ColorBarKey("values", (0.0, 1.0), "gray")
+    legend = LegendKey((("active", "one"), ("filtered", "two"), ("truth", "three")))
+    lines, _ = drawn(strip, (bar, legend), 20.0)
+    assert [len(line) for line in lines.lines] == [1, 3]
+
+
+def test_a_colour_bar_says_its_limits_rule_and_colours(strip):
+    _, marks = drawn(strip, (ColorBarKey("change", (-0.5, 1234.5), "diverging", "shared"),), 60.0)
+    assert [mark[:2] for mark in marks] == [("text", "change (shared)"), ("text", "-0.5"), ("ramp", "diverging"), ("text", "1.23e+03")]
+
+
+def test_a_wheel_says_its_directions_and_its_scale(strip):
+    _, marks = drawn(strip, (WheelKey("motion", 16.0),), 60.0)
+    texts = {mark[1]: mark for mark in marks if mark[0] == "text"}
+    assert {"R", "L", "U", "D", "motion", "full colour: 16 px per frame"} == set(texts)
+    wheel = next(mark for mark in marks if mark[0] == "wheel")
+    assert texts["L"][3] <= wheel[2] < wheel[3] <= texts["R"][2]
+    assert texts["U"][4] < wheel[4] < texts["D"][4]
+
+
+def test_point_legends_show_the_mark_of_the_figure(strip, plain):
+    _, marks = drawn(plain, (LegendKey((("truth", "true"), ("region", "none here")), "point"),), 60.0)
+    assert [mark[1] for mark in marks if mark[0] == "mark"] == ["truth cross", "region circle"]
+
+
+def test_a_figure_without_keys_has_no_height(strip):
+    lines, marks = drawn(strip, (), 60.0)
+    assert lines.height == 0
+    assert marks == []
