@@ -203,7 +203,9 @@ def _paint_sprites(scenes: Sequence[Scene], stack) -> torch.Tensor:  # type: ign
     distance = torch.where(stroked[..., None, None], _stroke_distance(stroke, x, y), _outline_distance(outline, x, y))
     alpha = torch.sigmoid(distance * SPRITE_SIDE / 2 / EDGE_TEXELS * 2)[:, :, None]
     stripes, checks = _patterns(pattern, x * 1.5, y * 1.5)
-    grain = F.interpolate(noise.flatten(0, 1), size=(SPRITE_SIDE, SPRITE_SIDE), mode="bilinear", align_corners=False).unflatten(0, noise.shape[:2])
+    grain = F.interpolate(noise.flatten(0, 1), size=(SPRITE_SIDE, SPRITE_SIDE), mode="bilinear", align_corners=False).unflatten(
+        0, noise.shape[:2]
+    )
     base, second = color[:, :, 0, :, None, None], color[:, :, 1, :, None, None]
     texture = base + 0.5 * (second - base) * (stripes + checks)[:, :, None] + 0.12 * pattern[..., 5, None, None, None] * grain
     return torch.cat([texture.clamp(0.02, 0.98) * alpha, alpha], dim=2)

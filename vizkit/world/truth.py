@@ -57,7 +57,9 @@ class Truth(Record):
         frames, height, width = self.object_id.shape
         x, y = (float(value) for value in xy_px)
         if not (0 <= t < frames and -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
-            raise SettingError(f"Point (t={t}, x={x}, y={y}) lies outside the clip (t 0..{frames - 1}, x 0..{width - 1}, y 0..{height - 1}).")
+            raise SettingError(
+                f"Point (t={t}, x={x}, y={y}) lies outside the clip (t 0..{frames - 1}, x 0..{width - 1}, y 0..{height - 1})."
+            )
         xy, visible = self.tracks(np.array([[t, x, y]]))
         return xy[0], visible[0]
 
