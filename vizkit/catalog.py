@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from vizkit.contracts import MotionModule
+from vizkit.contracts import MotionModule, Settings
 from vizkit.errors import unknown_name
 from vizkit.motion import cpnet
 from vizkit.net.architecture import Architecture
@@ -35,8 +35,14 @@ def resolve(target: str) -> Any:
 
 
 def step(entry: MotionModule, name: str) -> Callable[..., Any]:
-    """One of a paper's functions (``analyze``, ``figure``, ``unavailable``, ``score``) or its ``params`` class."""
+    """One of a paper's functions (``analyze``, ``figure``, ``unavailable``, ``score``, ``judge``)."""
     found: Callable[..., Any] = resolve(getattr(entry, name))
+    return found
+
+
+def params_of(entry: MotionModule) -> type[Settings]:
+    """The settings that a paper's view is computed with."""
+    found: type[Settings] = resolve(entry.params)
     return found
 
 

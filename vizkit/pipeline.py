@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vizkit.catalog import MODULES, module, step
+from vizkit.catalog import MODULES, module, params_of, step
 from vizkit.clip import open_clip
 from vizkit.contracts import Sampling, VideoClip, ViewResult
 from vizkit.errors import NotAvailableError, SettingError
@@ -63,7 +63,7 @@ def analyze(view: str, run: ProbedRun, **params: Any) -> ViewResult:
     reason = step(entry, "unavailable")(run.network)
     if reason is not None:
         raise NotAvailableError(str(reason))
-    result: ViewResult = step(entry, "analyze")(run, step(entry, "params").parse(**params))  # type: ignore[attr-defined]
+    result: ViewResult = step(entry, "analyze")(run, params_of(entry).parse(**params))
     return result
 
 

@@ -38,6 +38,8 @@ def score(network: Network, *, clips: int = 200, seed: int = 0) -> dict[str, Sco
       frame repeated; the pair "camera / nothing", which needs no order, is left out of these two;
     * the measures of the views of the network's own modules, on the first 200 clips at most.
 
+    A measure that nothing was counted for is left out.
+
     Args:
         network: any network; views are measured where the network has their modules.
         clips: number of test clips; 1,600 is the whole test split.
@@ -54,7 +56,7 @@ def score(network: Network, *, clips: int = 200, seed: int = 0) -> dict[str, Sco
             found |= _label_scores(network, clips, seed, side)
     for entry in MODULES:
         found |= step(entry, "score")(network, clips=min(clips, MOST_PICTURES), seed=seed)
-    return found
+    return {name: value for name, value in found.items() if value.n}
 
 
 def _label_scores(network: Network, clips: int, seed: int, side_px: int) -> dict[str, Score]:

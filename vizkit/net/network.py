@@ -39,7 +39,7 @@ class Bypassed(nn.Module):
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         """The block's neutral output."""
-        return self.block.neutral(*inputs)
+        return self.block.neutral(*inputs)  # type: ignore[operator]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

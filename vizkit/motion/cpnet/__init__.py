@@ -2,7 +2,7 @@
 
 | equation or figure | where |
 | --- | --- |
-| section 3.1, k nearest neighbours in other frames | :meth:`module.CPModule.match` |
+| section 3.1, k nearest neighbours in other frames | :func:`module.propose` |
 | figure 3, pair vector and shared MLP | :meth:`module.CPModule.embed` |
 | equation 1, maximum over the proposals | :meth:`module.CPModule.forward` |
 | equation 2, max-pool-active set | :func:`analysis.find_active` |
@@ -30,28 +30,28 @@ def _published(params: float) -> Published:
 
 
 ARCHITECTURES: tuple[Architecture, ...] = (
-    Architecture("cpnet-18", "cpnet", "ResNet-18 on every frame, 4 CP modules", _BUILD, {"depth": 18}, 174, published=_published(11.3)),
+    Architecture("cpnet-18", "cpnet", "ResNet-18 on every frame, with CP modules", _BUILD, {"depth": 18}, 174, published=_published(11.3)),
     Architecture(
-        "cpnet-34", "cpnet", "ResNet-34 on every frame, 5 CP modules", _BUILD,
+        "cpnet-34", "cpnet", "ResNet-34 on every frame, with CP modules", _BUILD,
         {"depth": 34, "blocks": _FIVE_34}, 174, published=_published(21.0),
     ),
     Architecture(
-        "cpnet-101", "cpnet", "ResNet-101 on every frame, 5 CP modules", _BUILD,
+        "cpnet-101", "cpnet", "ResNet-101 on every frame, with CP modules", _BUILD,
         {"depth": 101, "blocks": _FIVE_101, "neighbors": 4, "bottleneck_share": 1 / 8, "width_shares": (1 / 8,)}, 400,
         published=_published(42.1),
     ),
     Architecture(
-        "cpnet-18-paper", "cpnet", "ResNet-18 on every frame, 5 CP modules of the paper's size", _BUILD,
+        "cpnet-18-paper", "cpnet", "ResNet-18 on every frame, with CP modules of the paper's size", _BUILD,
         {"depth": 18, "blocks": _PAPER_FIVE_18, "width_shares": (0.5,)}, 174, published=_published(11.3),
     ),
     Architecture(
-        "cpnet-34-paper", "cpnet", "ResNet-34 on every frame, 5 CP modules of the paper's size", _BUILD,
+        "cpnet-34-paper", "cpnet", "ResNet-34 on every frame, with CP modules of the paper's size", _BUILD,
         {"depth": 34, "blocks": _PAPER_FIVE_34, "width_shares": (0.5,)}, 174, published=_published(21.0),
     ),
-    Architecture("cpnet-18-1cp", "cpnet", "ResNet-18 on every frame, 1 CP module", _BUILD, {"depth": 18, "blocks": ("res4.0",)}, 400),
-    Architecture("cpnet-18-2cp", "cpnet", "ResNet-18 on every frame, 2 CP modules", _BUILD, {"depth": 18, "blocks": _TWO}, 400),
-    Architecture("cpnet-18-4cp", "cpnet", "ResNet-18 on every frame, 4 CP modules", _BUILD, {"depth": 18}, 400),
-    Architecture("cpnet-18-6cp", "cpnet", "ResNet-18 on every frame, 6 CP modules", _BUILD, {"depth": 18, "blocks": _ALL_SIX}, 400),
+    Architecture("cpnet-18-1cp", "cpnet", "ResNet-18 on every frame, with CP modules", _BUILD, {"depth": 18, "blocks": ("res4.0",)}, 400),
+    Architecture("cpnet-18-2cp", "cpnet", "ResNet-18 on every frame, with CP modules", _BUILD, {"depth": 18, "blocks": _TWO}, 400),
+    Architecture("cpnet-18-4cp", "cpnet", "ResNet-18 on every frame, with CP modules", _BUILD, {"depth": 18}, 400),
+    Architecture("cpnet-18-6cp", "cpnet", "ResNet-18 on every frame, with CP modules", _BUILD, {"depth": 18, "blocks": _ALL_SIX}, 400),
 )  # fmt: skip
 """The named networks; positions and widths as cpnet.md section 4."""
 

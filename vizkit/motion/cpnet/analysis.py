@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from vizkit.contracts import Grid, Provenance, Record, SampledClip, Settings
+from vizkit.contracts import Grid, Provenance, Record, SampledClip, Settings, Tap
 from vizkit.errors import SettingError, unknown_name
-from vizkit.motion.cpnet.module import CPModule, Metric
+from vizkit.motion.cpnet.module import CPModule, Metric, propose
 from vizkit.net.geometry import CellGeometry
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vizkit.net.probe import ProbedRun
 
 Point = tuple[int, float, float]
+NEIGHBORS = 8  # the paper's k, for a stage without a module
 APART_CELLS = 2  # at most one default query per 3 x 3 cells
 
 
@@ -34,7 +35,7 @@ class Params(Settings):
     """Space of the nearest neighbours; "own" is what the block was trained with."""
     points: tuple[Point, ...] = Field((), max_length=64)
     """Queries (t, x, y): sampled frame and model pixels; empty for the cells of largest feature change."""
-    queries: int = Field(5, ge=1, le=64)
+    queries: int = Field(3, ge=1, le=64)
     """Number of default queries, where no points are given."""
 
 
@@ -137,47 +138,61 @@ def analyze(run: ProbedRun, params: Params) -> Correspondences:
     """
     name = params.block or _default_block(run)
     module, tap = _module_and_tap(run, name)
-    features = module.points(tap.before[None])
-    grid, change_grid = _grid(tap.stage.grid(tap.before.shape[1:]), module, features), tap.stage.grid(tap.before.shape[1:])
-    decided = name in {block.name for block in run.network.blocks}
-    change = tap.after.abs().sum(0) if decided else torch.zeros(change_grid.shape)
-    cells = _query_cells(run, params, grid, change_grid, change.cpu().numpy())
-    query = torch.from_numpy(np.ravel_multi_index(tuple(cells.T), grid.shape))
-    metric: Metric | None = None if params.metric == "own" else params.metric
-    with torch.no_grad():
-        try:
-            index, distance = module.match(features, neighbors=params.neighbors, metric=metric, query=query)
-        except ValueError as error:
-            raise SettingError(f"Setting 'neighbors': {error}") from error
-        if decided:
-            embedded = module.embed(features, index, query=query)[0]
-            active, won, live = find_active(embedded, every_channel=module.head == "before_max")
-        else:
-            active, won, live = (
-                torch.zeros_like(index[0], dtype=torch.bool),
-                torch.zeros_like(distance[0]),
-                torch.zeros_like(index[0, :, 0]),
-            )
-    chosen = metric or module.metric
+    change_grid = tap.stage.grid(tap.before.shape[1:])
+    change = (tap.after.abs().sum(0) if module else torch.zeros(change_grid.shape)).float().cpu().numpy()
+    features = module.points(tap.before[None]) if module else tap.before[None]
+    grid = _grid(change_grid, module.shrink if module else 1, features)
+    cells = _query_cells(run, params, grid, change_grid, change)
+    found = _find(module, features, cells, grid, params)
     return Correspondences(
         query=cells,
-        proposal=np.stack(np.unravel_index(index[0].cpu().numpy(), grid.shape), -1).astype(np.int64),
-        distance_squared=distance[0].float().cpu().numpy(),
-        active=active.cpu().numpy(),
-        channels_won=won.float().cpu().numpy(),
-        live_channels=live.cpu().numpy(),
-        change=change.float().cpu().numpy(),
+        proposal=np.stack(np.unravel_index(found.index, grid.shape), -1).astype(np.int64),
+        distance_squared=found.distance_squared,
+        active=found.active,
+        channels_won=found.channels_won,
+        live_channels=found.live_channels,
+        change=change,
         grid=grid,
         change_grid=change_grid,
         block=name,
-        decided=decided,
-        metric=chosen,
+        decided=module is not None,
+        metric=found.metric,
         clip=run.clip,
         params=params,
-        shapes=_shapes(run, tap.before, features, module, index, decided),
-        notes=_notes(run, name, decided, float(change.max()), chosen, module, params),
+        shapes=_shapes(run, tap.before, features, module, found.index),
+        notes=_notes(name, module, float(change.max()), found.metric, params),
         provenance=replace(run.provenance, view="cpnet", params=params.model_dump()),
     )
+
+
+class _Found(NamedTuple):
+    """Proposals of the queries and what the maximum made of them."""
+
+    metric: str
+    index: NDArray[np.int64]  # type: ignore[assignment]
+    distance_squared: NDArray[np.float32]
+    active: NDArray[np.bool_]
+    channels_won: NDArray[np.float32]
+    live_channels: NDArray[np.int64]
+
+
+def _find(module: CPModule | None, features: torch.Tensor, cells: NDArray[np.int64], grid: Grid, params: Params) -> _Found:
+    """Run the module's steps for the queries only; without a module, the neighbour search alone."""
+    query = torch.from_numpy(np.ravel_multi_index(tuple(cells.T), grid.shape))
+    own: Metric = module.metric if module else "semantic"
+    metric: Metric = own if params.metric == "own" else params.metric
+    neighbors = params.neighbors or (module.neighbors if module else NEIGHBORS)
+    with torch.no_grad():
+        try:
+            match = module.match if module else propose
+            index, distance = match(features, neighbors=neighbors, metric=metric, query=query)
+        except ValueError as error:
+            raise SettingError(f"Setting 'neighbors': {error}") from error
+        active, won, live = torch.zeros_like(index[0], dtype=torch.bool), torch.zeros_like(distance[0]), torch.zeros_like(index[0, :, 0])
+        if module:
+            active, won, live = find_active(module.embed(features, index, query=query)[0], every_channel=module.head == "before_max")
+    found = (number.cpu().numpy() for number in (index[0], distance[0].float(), active, won.float(), live))
+    return _Found(metric, *found)
 
 
 def find_active(embedded: torch.Tensor, *, every_channel: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -208,13 +223,11 @@ def _default_block(run: ProbedRun) -> str:
     return on[0] if on else stages[min(1, len(stages) - 1)].name
 
 
-def _module_and_tap(run: ProbedRun, name: str) -> tuple[CPModule, Any]:
-    """The block's module, or for a stage a bare matcher of raw features, and what went into it."""
+def _module_and_tap(run: ProbedRun, name: str) -> tuple[CPModule | None, Tap]:
+    """The block's module (None for a stage) and what went through it."""
     stages = [stage.name for stage in run.network.stages]
     if name in stages:
-        tap = run.taps[name]
-        with torch.device("meta"):
-            return CPModule(tap.before.shape[0]), tap
+        return None, run.taps[name]
     if name not in {block.name for block in run.network.blocks}:
         raise unknown_name("block", name, [*(block.name for block in run.network.blocks), *stages])
     module = run.block(name)
@@ -223,8 +236,8 @@ def _module_and_tap(run: ProbedRun, name: str) -> tuple[CPModule, Any]:
     return module, run.taps[name]
 
 
-def _grid(full: Grid, module: CPModule, features: torch.Tensor) -> Grid:
-    geometry = CellGeometry(full.origin_px, full.stride_px).shrunk(module.shrink)
+def _grid(full: Grid, shrink: int, features: torch.Tensor) -> Grid:
+    geometry = CellGeometry(full.origin_px, full.stride_px).shrunk(shrink)
     frames, height, width = features.shape[2:]
     return Grid(full.stage, geometry.origin_px, geometry.stride_px, full.stride_frames, (frames, height, width))
 
@@ -270,36 +283,34 @@ def _largest(heat: NDArray[np.float32], count: int, heat_grid: Grid, grid: Grid)
 
 
 def _shapes(
-    run: ProbedRun, before: torch.Tensor, features: torch.Tensor, module: CPModule, index: torch.Tensor, decided: bool
+    run: ProbedRun, before: torch.Tensor, features: torch.Tensor, module: CPModule | None, index: NDArray[np.int64]
 ) -> tuple[tuple[str, str], ...]:
     frames, height, width, _ = run.clip.frames.shape
-    sides = " x ".join(str(side) for side in before.shape)
-    points = " x ".join(str(side) for side in features.shape[2:])
-    found = f"{features[0, 0].numel()} cells ({points}), {index.shape[2]} neighbours each"
-    operator = f"MLP {' - '.join(str(layer.out_features) for layer in module.layers)}, maximum" if decided else "none"  # type: ignore[union-attr]
+    queries, neighbors = index.shape
+    operator = "none"
+    if module:
+        operator = f"MLP {' - '.join(str(norm.num_features) for norm in module.norms)}, maximum"  # type: ignore[union-attr]
     return (
         ("frames", f"{frames} x {height} x {width}"),
-        ("features (C x T x H x W)", sides),
-        ("nearest neighbours in other frames", found),
+        ("features (C x T x H x W)", " x ".join(str(side) for side in before.shape)),
+        ("nearest neighbours in other frames", f"{features[0, 0].numel()} cells, {neighbors} neighbours each"),
         ("operator", operator),
-        ("picture", f"{index.shape[1]} queries x {index.shape[2]} arrows"),
+        ("picture", f"{queries} queries x {neighbors} arrows"),
     )
 
 
-def _notes(run: ProbedRun, name: str, decided: bool, largest: float, metric: str, module: CPModule, params: Params) -> tuple[str, ...]:
-    notes = []
-    if run.network.origin == "random":
-        notes.append("Random weights: the picture shows an untrained network.")
-    if not decided:
-        notes.append(
-            f"{name} is a stage without a CP module: arrows are nearest neighbours of its features, and nothing decides which are active."
+def _notes(name: str, module: CPModule | None, largest: float, metric: str, params: Params) -> tuple[str, ...]:
+    if module is None:
+        return (
+            f"{name} is a stage without a CP module: arrows are nearest neighbours of its features, and nothing decides which are active.",
         )
-    elif largest == 0:
+    notes = []
+    if largest == 0:
         notes.append("Identity module: it adds exactly zero, so there is no feature change to show.")
-    if decided and metric != module.metric:
+    if metric != module.metric:
         notes.append(f"Neighbours are sought in the metric {metric!r}; the module was trained with {module.metric!r}.")
-    elif decided and metric != "semantic":
+    elif metric != "semantic":
         notes.append(f"This network matches in the metric {metric!r}, not in the paper's 'semantic' one.")
-    if decided and params.neighbors not in (None, module.neighbors):
+    if params.neighbors not in (None, module.neighbors):
         notes.append(f"k = {params.neighbors} neighbours; the module was trained with {module.neighbors}.")
     return tuple(notes)

@@ -31,7 +31,7 @@ class CPModule(nn.Module):
         shrink: spatial factor by which the features are resized before matching (2 in res3 of the paper's networks).
         head: where the last linear layer sits: ``"after_max"`` (the authors' release) or ``"before_max"`` (equation 1).
         bottleneck: channels of a linear layer with norm and no activation in front (ResNet-101: C // 8), or None.
-        metric: space of the nearest neighbours; see :meth:`space`. The paper's is ``"semantic"``.
+        metric: space of the nearest neighbours; see :func:`metric_space`. The paper's is ``"semantic"``.
         position_weight: weight of the squared image distance in the metric ``"joint"``.
         last_gain: initial scale of the last norm. 0 makes a fresh module an exact identity (the paper); 1 is for training
             where no pretrained backbone has to be protected (cpnet.md section 8).
@@ -91,53 +91,11 @@ class CPModule(nn.Module):
         small = F.interpolate(frames, scale_factor=1 / self.shrink, mode="bilinear", align_corners=False, recompute_scale_factor=False)
         return small.unflatten(0, (batch, -1)).transpose(1, 2)
 
-    def space(self, features: torch.Tensor, metric: Metric | None = None) -> torch.Tensor:
-        """Put features into the space whose squared Euclidean distance is the metric.
-
-        * ``semantic``: ||df||^2, the paper's;
-        * ``temporal``: dt^2; ``spatiotemporal``: dt^2 + dy^2 + dx^2 with coordinates index / length in [0, 1)
-          (the limits that the paper compares with in section 3.4);
-        * ``joint``: ||df||^2 / (c s^2) + position_weight * (dy^2 + dx^2), s the standard deviation of the clip's features.
-          This is ours, not the paper's.
-
-        Args:
-            features: [B, c, T, h, w].
-            metric: another metric than the module's own.
-
-        Returns:
-            [B, d, T, h, w] float32 (float64 for float64 features).
-        """
-        chosen = metric or self.metric
-        kind = features.dtype if features.dtype == torch.float64 else torch.float32
-        features = features.detach().to(kind)
-        if chosen == "semantic":
-            return features
-        where = coordinates(features).T.unflatten(1, features.shape[2:])[None].expand(len(features), -1, -1, -1, -1)
-        if chosen == "temporal":
-            return where[:, :1]
-        if chosen == "spatiotemporal":
-            return where
-        spread = features.std(dim=(1, 2, 3, 4), keepdim=True).clamp_min(1e-12)
-        scaled = features / (spread * features.shape[1] ** 0.5)
-        return torch.cat([scaled, where[:, 1:] * self.position_weight**0.5], dim=1)
-
     def match(
         self, features: torch.Tensor, *, neighbors: int | None = None, metric: Metric | None = None, query: torch.Tensor | None = None
     ) -> NearestCells:
-        """Propose correspondences: the k nearest cells of the other frames (section 3.1).
-
-        Args:
-            features: [B, c, T, h, w] from :meth:`points`.
-            neighbors: another k than the module's own.
-            metric: another metric than the module's own.
-            query: [Q] cell numbers; all cells when None.
-
-        Returns:
-            ``index`` [B, Q, k] and ``distance_squared`` [B, Q, k] (in the metric's own unit), ascending.
-        """
-        chosen = metric or self.metric
-        tied: Literal["any", "lowest"] = "lowest" if chosen in ("temporal", "spatiotemporal") else "any"
-        return nearest_cells(self.space(features, chosen), neighbors or self.neighbors, query=query, ties=tied)
+        """Propose correspondences with the module's own k and metric, or others; see :func:`propose`."""
+        return propose(features, neighbors or self.neighbors, metric or self.metric, position_weight=self.position_weight, query=query)
 
     def embed(self, features: torch.Tensor, index: torch.Tensor, *, query: torch.Tensor | None = None) -> torch.Tensor:
         """Run the shared MLP on every (query, proposal) pair: what enters the maximum.
@@ -203,6 +161,59 @@ class CPModule(nn.Module):
     def neutral(x: torch.Tensor) -> torch.Tensor:
         """What the module returns when it is switched off: zeros, so that the block is the backbone's own."""
         return torch.zeros_like(x)
+
+
+def propose(
+    features: torch.Tensor, neighbors: int, metric: Metric = "semantic", *, position_weight: float = 10.0, query: torch.Tensor | None = None
+) -> NearestCells:
+    """Propose correspondences: the k nearest cells of the other frames (section 3.1). Needs no weights.
+
+    Args:
+        features: [B, c, T, h, w].
+        neighbors: k.
+        metric: the space, see :func:`metric_space`.
+        position_weight: of the metric ``joint``.
+        query: [Q] cell numbers; all cells when None.
+
+    Returns:
+        ``index`` [B, Q, k] and ``distance_squared`` [B, Q, k] (in the metric's own unit), ascending.
+
+    Raises:
+        ValueError: fewer than k candidates, or features that are not finite.
+    """
+    tied: Literal["any", "lowest"] = "lowest" if metric in ("temporal", "spatiotemporal") else "any"
+    return nearest_cells(metric_space(features, metric, position_weight), neighbors, query=query, ties=tied)
+
+
+def metric_space(features: torch.Tensor, metric: Metric, position_weight: float) -> torch.Tensor:
+    """Put features into the space whose squared Euclidean distance is the metric.
+
+    * ``semantic``: ||df||^2, the paper's;
+    * ``temporal``: dt^2; ``spatiotemporal``: dt^2 + dy^2 + dx^2 with coordinates index / length in [0, 1)
+      (the limits that the paper compares with in section 3.4);
+    * ``joint``: ||df||^2 / (c s^2) + position_weight * (dy^2 + dx^2), s the standard deviation of the clip's features.
+      This is ours, not the paper's.
+
+    Args:
+        features: [B, c, T, h, w].
+        metric: name of the space.
+        position_weight: of the metric ``joint``.
+
+    Returns:
+        [B, d, T, h, w] float32 (float64 for float64 features).
+    """
+    kind = features.dtype if features.dtype == torch.float64 else torch.float32
+    features = features.detach().to(kind)
+    if metric == "semantic":
+        return features
+    where = coordinates(features).T.unflatten(1, features.shape[2:])[None].expand(len(features), -1, -1, -1, -1)
+    if metric == "temporal":
+        return where[:, :1]
+    if metric == "spatiotemporal":
+        return where
+    spread = features.std(dim=(1, 2, 3, 4), keepdim=True).clamp_min(1e-12)
+    scaled = features / (spread * features.shape[1] ** 0.5)
+    return torch.cat([scaled, where[:, 1:] * position_weight**0.5], dim=1)
 
 
 def coordinates(features: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,110 @@
+# Needs GNU make, git and Python 3.11 or newer with venv. Everything else goes into .venv.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8501
+NAME = cpnet-world
+RUN = runs/$(NAME)
+TESTS = tests
+
+# Idle OpenMP threads would otherwise spin and slow down everything beside them.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+# uv does not read pip's variables; where only pip is configured, uv gets the same index and certificates.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+ifdef PIP_EXTRA_INDEX_URL
+export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
+endif
+ifdef PIP_CERT
+export SSL_CERT_FILE ?= $(PIP_CERT)
+endif
+export UV_HTTP_TIMEOUT ?= 180
+
+# uv is quicker; pip does the same where uv cannot be had. Both OpenCV wheels fill the folder cv2/: the headless one goes
+# last, so that no libGL is needed.
+define install
+$(BIN)/uv pip install --python $(BIN)/python $(1) || $(BIN)/python -m pip install $(1)
+wheel="$$(grep '^opencv-python-headless==' requirements.txt)"; \
+$(BIN)/uv pip install --python $(BIN)/python --reinstall --no-deps "$$wheel" || $(BIN)/python -m pip install --force-reinstall --no-deps "$$wheel"
+$(BIN)/python -c 'import cv2; cv2.resize'
+endef
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(VENV)/.installed ## Create .venv with everything that running needs
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv || echo "uv could not be installed; going on with pip"
+
+$(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
+	$(call install,-r requirements.txt -e .)
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(call install,-e ".[test]")
+	@touch $@
+
+.PHONY: run
+run: install ## Start the app on 127.0.0.1:8501 (PORT=8600 for another port)
+	$(BIN)/python -m streamlit run app.py --server.address 127.0.0.1 --server.port $(PORT) --server.headless true
+
+.PHONY: test
+test: check ## Check the code and run the tests, all but the slow ones (TESTS=tests/clip for some)
+	$(BIN)/python -m pytest $(TESTS)
+
+.PHONY: test-slow
+test-slow: $(VENV)/.installed-test ## Run the slow tests
+	$(BIN)/python -m pytest -m slow $(TESTS)
+
+.PHONY: check
+check: lint types imports ## Check style, types and the direction of imports
+
+.PHONY: lint
+lint: $(VENV)/.installed-test ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: types
+types: $(VENV)/.installed-test ## Check types
+	$(BIN)/mypy
+
+.PHONY: imports
+imports: $(VENV)/.installed-test ## Check the direction of imports
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(VENV)/.installed-test ## Sort imports and format the code
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+.PHONY: hooks
+hooks: $(VENV)/.installed-test ## Let git run the checks before every commit
+	$(BIN)/pre-commit install
+
+.PHONY: checkpoint
+checkpoint: install ## Train a shipped checkpoint again from its config (NAME=cpnet-world); goes on where it was stopped
+	$(BIN)/python -m vizkit train checkpoints/$(NAME)/config.toml --out $(RUN) --resume
+
+.PHONY: doctor
+doctor: install ## Say what this installation can do
+	$(BIN)/python -m vizkit doctor
+
+.PHONY: clean
+clean: ## Remove caches and build leftovers
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean ## Remove the environment too
+	rm -rf $(VENV)
