@@ -127,6 +127,9 @@ def build_network(config: TrainingConfig) -> nn.Module:
         start = load_network(config.start).module.state_dict()
         own = network.state_dict()
         network.load_state_dict({key: start[key] if key in start and start[key].shape == own[key].shape else own[key] for key in own})
+    if config.objective == "dense":  # no label is learned: every class gets the same probability
+        nn.init.zeros_(network.fc.weight)  # type: ignore[arg-type, union-attr]
+        nn.init.zeros_(network.fc.bias)  # type: ignore[arg-type, union-attr]
     return network.to(memory_format=torch.channels_last)
 
 
@@ -188,7 +191,7 @@ def normalize(frames: torch.Tensor) -> torch.Tensor:
 def _save(run: Run) -> None:
     """Write the state and the log, each whole or not at all; the log never runs ahead of the state."""
     state = {
-        "config": digest_settings(run.config.model_dump()),
+        "config": _identity(run.config),
         "step": run.step,
         "seconds": run.seconds,
         "network": run.network.state_dict(),
@@ -202,9 +205,14 @@ def _save(run: Run) -> None:
     write_atomically(run.folder / LOG, "".join(f"{line}\n" for line in run.lines).encode())
 
 
+def _identity(config: TrainingConfig) -> str:
+    """Digest of what the weights depend on."""
+    return digest_settings(config.model_dump(exclude={"notes", "twin", "save_every"}))
+
+
 def _restore(run: Run) -> None:
     state: Mapping[str, Any] = torch.load(run.folder / STATE, weights_only=True)
-    if state["config"] != digest_settings(run.config.model_dump()):
+    if state["config"] != _identity(run.config):
         raise TrainingError(f"{run.folder} holds a run of another config; choose another folder.", code="config")
     run.network.load_state_dict(state["network"])
     run.objective.heads.load_state_dict(state["heads"])

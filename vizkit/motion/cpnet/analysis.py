@@ -289,7 +289,7 @@ def _shapes(
     queries, neighbors = index.shape
     operator = "none"
     if module:
-        operator = f"MLP {' - '.join(str(norm.num_features) for norm in module.norms)}, maximum"  # type: ignore[union-attr]
+        operator = f"MLP {' - '.join(str(norm.num_features) for norm in module.norms)}, maximum"
     return (
         ("frames", f"{frames} x {height} x {width}"),
         ("features (C x T x H x W)", " x ".join(str(side) for side in before.shape)),
