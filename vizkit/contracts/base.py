@@ -57,7 +57,7 @@ class Record:
 class Settings(BaseModel):
     """Base of everything a user sets: frozen, validated, JSON in and out, one way to say what is allowed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
 
     @classmethod
     def known(cls) -> str:

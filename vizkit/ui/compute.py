@@ -1,0 +1,208 @@
+"""Results for the pages: computed once, kept within a limit, keyed by our own digests and by nothing else.
+
+A key is a tuple of words: what it is, clip digest, model digest, settings as JSON. Streamlit's caches never see pixels.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import vizkit
+from vizkit.catalog import architecture
+from vizkit.contracts import SampledClip, Sampling, Settings, VideoClip
+
+if TYPE_CHECKING:
+    from vizkit.checkpoint import Checkpoint
+    from vizkit.net.network import Network
+    from vizkit.net.probe import ProbedRun
+
+Key = tuple[str, ...]
+Made = TypeVar("Made")
+
+LIMIT_BYTES = 10**9
+
+
+def size_of(value: Any) -> int:
+    """Bytes of the arrays, tensors and texts in a result; anything else counts a little."""
+    if hasattr(value, "nbytes"):
+        return int(value.nbytes)
+    if isinstance(value, str | bytes):
+        return len(value)
+    if hasattr(value, "parameters"):
+        return sum(int(parameter.nbytes) for parameter in value.parameters())
+    if is_dataclass(value):
+        return sum(size_of(getattr(value, field.name)) for field in fields(value))
+    if isinstance(value, Mapping):
+        return sum(size_of(entry) for entry in value.values())
+    if isinstance(value, list | tuple):
+        return sum(size_of(entry) for entry in value)
+    return 64
+
+
+class Results:
+    """The most recently used results, up to a number of bytes; what is being computed is waited for, not computed again.
+
+    Args:
+        limit_bytes: the oldest results go beyond this.
+    """
+
+    def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
+        self._limit = limit_bytes
+        self._kept: OrderedDict[Key, tuple[Any, int]] = OrderedDict()
+        self._making: dict[Key, Future[Any]] = {}
+        self._lock = threading.Lock()
+
+    def __contains__(self, key: Key) -> bool:
+        """Whether the result is at hand."""
+        with self._lock:
+            return key in self._kept
+
+    def get(self, key: Key, make: Callable[[], Made]) -> Made:
+        """Give a result, computing it at most once at a time; an exception reaches everyone who waits and is not kept."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key][0]  # type: ignore[no-any-return]
+            mine = key not in self._making
+            future: Future[Made] = self._making.setdefault(key, Future())
+        if mine:
+            self._make(key, make, future)
+        return future.result()
+
+    def _make(self, key: Key, make: Callable[[], Made], future: Future[Made]) -> None:
+        try:
+            made = make()
+        except BaseException as error:
+            with self._lock:
+                del self._making[key]
+            future.set_exception(error)
+            return
+        with self._lock:
+            self._kept[key] = (made, size_of(made))
+            del self._making[key]
+            while len(self._kept) > 1 and sum(size for _, size in self._kept.values()) > self._limit:
+                self._kept.popitem(last=False)
+        future.set_result(made)
+
+
+class SupersededError(Exception):
+    """A newer job of the same session has been asked for."""
+
+
+class Queue:
+    """Jobs of one session run one at a time, and only the newest of those that wait runs at all."""
+
+    _slots = threading.BoundedSemaphore(max(os.cpu_count() or 1, 1))
+
+    def __init__(self) -> None:
+        self._newest = 0
+        self._turn = threading.Lock()
+        self._count = threading.Lock()
+
+    def run(self, job: Callable[[], Made]) -> Made:
+        """Run a job when it is its turn.
+
+        Raises:
+            SupersededError: a newer job arrived while this one waited.
+        """
+        with self._count:
+            self._newest += 1
+            ticket = self._newest
+        with self._turn, self._slots:
+            if ticket != self._newest:
+                raise SupersededError
+            return job()
+
+
+RESULTS = Results()
+"""Of all sessions: equal clips and settings share their results."""
+
+
+def settings_key(settings: Settings | Mapping[str, Any]) -> str:
+    """Settings as a word of a key."""
+    values = settings.model_dump(mode="json") if isinstance(settings, Settings) else settings
+    return json.dumps(values, sort_keys=True)
+
+
+def sampled(clip: VideoClip, sampling: Sampling) -> SampledClip:
+    """The frames that a network sees."""
+    return RESULTS.get(("sample", clip.digest, clip.name, settings_key(sampling)), lambda: vizkit.sample(clip, sampling))
+
+
+def model_names() -> tuple[str, ...]:
+    """Checkpoints, those with a motion module first, then the papers' architectures with random weights."""
+
+    def order(entry: Checkpoint) -> tuple[bool, str]:
+        return not architecture(entry.card["architecture"]).module, entry.name
+
+    shipped = (entry.name for entry in sorted(vizkit.checkpoints(), key=order))
+    return (*shipped, *(entry.name for entry in vizkit.architectures() if entry.module))
+
+
+def model_sampling(name: str) -> Sampling:
+    """The sampling that a model was trained or described with; loads no weights."""
+    card = _card(name)
+    return Sampling.parse(**card["sampling"]) if card else architecture(name).sampling
+
+
+def _card(name: str) -> Mapping[str, Any]:
+    """The card of a checkpoint; empty for an architecture."""
+    return next((entry.card for entry in vizkit.checkpoints() if entry.name == name), {})
+
+
+def _model_key(name: str) -> tuple[str, str]:
+    """A model's words of a key: random weights are told by the architecture's name, others by their digest."""
+    return name, _card(name).get("digest", "random")
+
+
+@cache
+def _load_torch() -> None:
+    """Import torch and take its objects out of the garbage collector's way, which runs after every page."""
+    import torch  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+
+
+def has_network(name: str) -> bool:
+    """Whether a network is loaded."""
+    return ("network", *_model_key(name)) in RESULTS
+
+
+def network(name: str) -> Network:
+    """A network by name; shared, since every run works on its own module tree."""
+    _load_torch()
+    return RESULTS.get(("network", *_model_key(name)), lambda: vizkit.load_network(name))
+
+
+def run_key(name: str, frames: SampledClip) -> Key:
+    """The key of one forward pass."""
+    return ("run", *_model_key(name), frames.digest, frames.name, settings_key(frames.sampling), vizkit.__version__)
+
+
+def run(name: str, frames: SampledClip) -> ProbedRun:
+    """One forward pass with its taps."""
+    return RESULTS.get(run_key(name, frames), lambda: vizkit.probe(network(name), frames))
+
+
+def record_key(view: str, name: str, frames: SampledClip, params: Settings) -> Key:
+    """The key of a view's result."""
+    return ("record", view, *run_key(name, frames), settings_key(params))
+
+
+def record(view: str, name: str, frames: SampledClip, params: Settings) -> Any:
+    """A view's result record."""
+
+    def make() -> Any:
+        return vizkit.analyze(view, run(name, frames), **params.model_dump())
+
+    return RESULTS.get(record_key(view, name, frames, params), make)

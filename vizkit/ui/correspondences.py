@@ -1,0 +1,56 @@
+"""Controls of CPNet's view: block, k, metric, points and what is drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import streamlit as st
+
+from vizkit.catalog import module, step
+from vizkit.contracts import Settings
+from vizkit.ui import state
+from vizkit.ui.controls import settings_controls
+from vizkit.ui.panels import Choice
+
+if TYPE_CHECKING:
+    from vizkit.net.network import Network
+
+WORDS = {"neighbors": "k neighbours"}
+CONTROL_PX = 150
+
+
+def first_look(network: Network) -> Choice:
+    """The view without controls: a few cells of large feature change."""
+    return Choice(_params()(), {})
+
+
+def choose(network: Network) -> Choice:
+    """Draw the controls and read them.
+
+    What is left at its default is left out, so that the recipe is the command line's.
+
+    Raises:
+        SettingError: settings that do not go together.
+    """
+    kind = _params()
+    names = [*(block.name for block in network.blocks), *(stage.name for stage in network.stages)]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        values = settings_controls(kind, ["block", "neighbors", "metric"], choices={"block": names}, words=WORDS, width_px=CONTROL_PX)
+        heat = st.toggle("Heat map", True, key="heat", bind="query-params", help="How much the module changes the features.")
+        picked = _point_buttons()
+    if network.blocks and values["block"] == names[0]:
+        del values["block"]
+    return Choice(kind.parse(**values, points=picked), {} if heat else {"heat": False})
+
+
+def _point_buttons() -> tuple[state.Point, ...]:
+    """Offer to take the picked cells back."""
+    picked = state.points()
+    clear = f"Clear {len(picked)} picked" if picked else "Clear"
+    st.button("Undo", key="undo", on_click=state.undo_point, disabled=not picked, icon=":material/undo:", type="tertiary")
+    st.button(clear, key="clear", on_click=state.clear_points, disabled=not picked, icon=":material/clear:", type="tertiary")
+    return picked
+
+
+def _params() -> type[Settings]:
+    return cast("type[Settings]", step(module("cpnet"), "params"))

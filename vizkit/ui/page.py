@@ -1,0 +1,225 @@
+"""What every page starts with: its frame, the sidebar with clip, model and sampling, and the guard around its parts."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+from streamlit.errors import StreamlitAPIException
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+import vizkit
+from vizkit.catalog import MODULES
+from vizkit.contracts import SampledClip, Sampling, VideoClip
+from vizkit.errors import VizkitError
+from vizkit.ui import compute, state
+from vizkit.ui.controls import settings_controls
+from vizkit.ui.gallery import gallery_clip, gallery_names
+from vizkit.ui.store import Box
+from vizkit.ui.words import clip_line, plain
+
+log = logging.getLogger(__name__)
+
+PAGES = {"pages/clip.py": "Clip and prediction", **{f"pages/{entry.key}.py": entry.title for entry in MODULES}}
+"""File -> title: the first page, and one for each paper of the catalogue."""
+
+UPLOAD_TYPES = ["mp4", "mov", "avi", "mkv", "webm", "gif", "zip", "npz", "npy"]
+MOST = {"segments": 32, "frames": 32, "frames_per_segment": 8, "interval": 16, "short_side_px": 448}
+"""What the sliders offer; more is for the command line."""
+
+ICON = Path(__file__).parent / "icon.png"
+
+STYLE = """<style>
+.stMainBlockContainer { padding: 2.4rem 2.4rem 4rem; }
+[data-testid="stSidebarUserContent"] { padding-top: 0.5rem; }
+.vz-bars { width: 100%; border-collapse: collapse; }
+.vz-bars td, .vz-bars th { padding: 3px 0; border: 0; font-weight: 400; text-align: left; vertical-align: middle; }
+.vz-bars th { max-width: 12em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; padding-right: 12px; }
+.vz-bars tr:first-child th { font-weight: 600; }
+.vz-bars td.value { width: 4.2em; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.vz-bars td.bar { width: 50%; }
+.vz-bars td.bar > div { height: 12px; min-width: 1px; border-radius: 2px; background: currentColor; opacity: 0.8; }
+.vz-steps { display: flex; flex-wrap: wrap; gap: 8px 26px; margin: 0; padding: 0; list-style: none; }
+.vz-steps li { position: relative; margin: 0; }
+.vz-steps li + li::before { content: "\\2192"; position: absolute; left: -20px; }
+.vz-steps span { display: block; font-size: 0.85em; opacity: 0.8; }
+</style>"""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a page is about: one clip, one model, one sampling."""
+
+    clip: VideoClip
+    """The chosen clip."""
+    title: str
+    """What the list of clips calls it."""
+    frames: SampledClip
+    """What the network sees of it."""
+    model: str
+    """Name of the network."""
+    queue: compute.Queue
+    """This session's jobs."""
+
+
+def setup(title: str, *, about: str = "") -> Scene:
+    """Draw the frame of a page and read what the visitor has chosen.
+
+    Args:
+        title: printed on top and on the browser's tab.
+        about: one sentence under the title.
+
+    Returns:
+        The chosen clip, sampled; the page stops here, with one sentence, when that is impossible.
+    """
+    st.set_page_config(page_title=f"{title} · vizkit", page_icon=ICON, layout="wide", initial_sidebar_state=290)
+    st.html(STYLE)
+    box = state.session_box()
+    with st.sidebar:
+        with st.container(gap="xsmall"):
+            for path, label in PAGES.items():
+                link(path, label)
+        name, clip = _choose_clip(box)
+        model = _choose_model()
+        sampling_slot = st.container()
+    st.title(title, anchor=False)
+    if about:
+        st.markdown(about)
+    with guarded(stop=True):
+        with sampling_slot:
+            sampling = state.sampling(_choose_sampling(model), clip.duration_s)
+        frames = compute.sampled(clip, sampling)
+    state.write_address()
+    queue = st.session_state.setdefault("queue", compute.Queue())
+    return Scene(clip, name, frames, model, queue)
+
+
+def clip_caption(scene: Scene) -> None:
+    """Say which clip is shown and what is odd about it."""
+    st.markdown(f"**{plain(scene.title)}** — {plain(clip_line(scene.clip))}")
+    for entry in scene.frames.warnings:
+        st.caption(f":material/warning: {plain(entry.message)}")
+
+
+@contextmanager
+def caught(report: Callable[[str], None]) -> Iterator[None]:
+    """Turn an error into one sentence.
+
+    What a visitor can mend is said as it is. A bug is an error id for the visitor and a traceback under the same id in the log.
+
+    Args:
+        report: takes the sentence, safe as Markdown.
+    """
+    try:
+        yield
+    except VizkitError as error:
+        report(plain(error.message))
+    except compute.SupersededError:
+        st.stop()
+    except Exception:
+        number = secrets.token_hex(4)
+        log.exception("error id %s, vizkit %s", number, vizkit.__version__)
+        report(f"Something went wrong (error id {number}). The details are in the server's log.")
+
+
+@contextmanager
+def guarded(*, stop: bool = False) -> Iterator[None]:
+    """Keep an error inside one part of a page: its sentence stands there, the other parts go on.
+
+    Args:
+        stop: end the page here after an error.
+    """
+    said: list[str] = []
+    with caught(said.append):
+        yield
+    for sentence in said:
+        st.error(sentence, icon=":material/error:")
+    if said and stop:
+        st.stop()
+
+
+def link(path: str, label: str) -> None:
+    """Link to a page of the app; a page that runs alone has none."""
+    try:
+        st.page_link(path, label=label)
+    except StreamlitAPIException:
+        log.debug("no page %s: this page runs alone", path)
+
+
+# --------------------------------------------------------------------------------------------- the sidebar
+
+
+def _choose_clip(box: Box) -> tuple[str, VideoClip]:
+    st.subheader("Clip", anchor=False)
+    slot = st.container()
+    _take_upload(box)
+    options = [*gallery_names(), *box.clips]
+    with slot:
+        wanted = st.query_params.get("clip")
+        if wanted and wanted not in options and "clip" not in st.session_state:
+            st.info(f"This link shows {plain(wanted)}: upload that clip to open it.")
+        name = st.selectbox("Clip", options, key="clip", bind="query-params", on_change=state.new_clip, label_visibility="collapsed")
+        if name in box.clips:
+            st.button("Remove this upload", on_click=_remove, args=(box, name), type="tertiary", icon=":material/delete:")
+    return (box.clips[name].name, box.clips[name]) if name in box.clips else (name, gallery_clip(name))
+
+
+def _remove(box: Box, name: str) -> None:
+    box.remove(name)
+    del st.session_state["clip"]
+    state.new_clip()
+
+
+def _take_upload(box: Box) -> None:
+    """Move an upload into our store and show it; a bad one is a sentence, and the clip before it stays."""
+    turn = st.session_state.setdefault("uploads", 0)
+    upload = st.file_uploader("Upload a clip", UPLOAD_TYPES, key=f"upload-{turn}")
+    if "upload_error" in st.session_state:
+        st.error(st.session_state["upload_error"], icon=":material/error:")
+    if upload is None:
+        return
+    st.session_state.pop("upload_error", None)
+    st.session_state["uploads"] = turn + 1
+    content = upload.getvalue()
+    _forget_copies()
+    try:
+        with st.spinner("Reading the clip …"):
+            st.session_state["clip"] = box.add(upload.name, content)
+        state.new_clip()
+    except VizkitError as error:
+        st.session_state["upload_error"] = plain(error.message)
+    st.rerun()
+
+
+def _forget_copies() -> None:
+    """Drop what Streamlit itself keeps of this session's uploads, named by a widget or not, from its memory."""
+    context = get_script_run_ctx()
+    if context is not None:
+        context.uploaded_file_mgr.remove_session_files(context.session_id)
+
+
+def _choose_model() -> str:
+    st.subheader("Model", anchor=False)
+    names = compute.model_names()
+    return st.selectbox("Model", names, key="model", bind="query-params", on_change=_new_model, label_visibility="collapsed")
+
+
+def _new_model() -> None:
+    """Another model has its own sampling and its own blocks."""
+    for name in (*Sampling.model_fields, "block"):
+        st.session_state.pop(name, None)
+
+
+def _choose_sampling(model: str) -> Sampling:
+    base = compute.model_sampling(model).model_dump()
+    with st.expander("Sampling", icon=":material/tune:"):
+        scheme = settings_controls(Sampling, ["scheme"], values=base)
+        times = ["segments", "frames_per_segment"] if scheme["scheme"] == "segments" else ["frames", "interval"]
+        sizes = ["short_side_px", "crop_px"]
+        chosen = settings_controls(Sampling, [*times, *sizes], values=base, most=MOST)
+    return Sampling.parse(**{**base, **scheme, **chosen})

@@ -1,0 +1,146 @@
+/** The buttons around the canvas: transport, layers, keys of the figure, the sheet of shortcuts. */
+
+import { el, icon, sizeCanvas, readable } from "./dom.js";
+
+const SPEEDS = [0.25, 0.5, 1, 2];
+
+const SHORTCUTS = [
+  ["Space", "play or pause"],
+  ["\u2190 \u2192", "one frame back or on"],
+  ["Home End", "first or last frame"],
+  ["Shift + arrow keys", "move the cross hair by one cell"],
+  ["Enter", "pick the cell under the cross hair"],
+  ["O (hold)", "bare frames, no overlays"],
+  ["?", "this sheet"],
+];
+
+/**
+ * Build the component's elements once.
+ * @param {Object} on listeners: play, step, seek, speed, loop, layer, opacity
+ * @returns {Object<string, HTMLElement>} the elements that are touched later
+ */
+export function buildView(on) {
+  const strip = el("canvas", { class: "strip", tabindex: "0", role: "application", "aria-describedby": "alt" });
+  const large = el("canvas", { class: "large", "aria-hidden": "true" });
+  const veil = el("div", { class: "veil", role: "status" });
+  const tip = el("div", { class: "tip", hidden: true });
+  const alt = el("p", { id: "alt", class: "unseen" });
+  const layers = el("div", { class: "layers", role: "group", "aria-label": "Layers" });
+  const keys = el("div", { class: "keys" });
+  const transport = buildTransport(on);
+  const sheet = buildSheet();
+  const side = el("div", { class: "side" }, large, el("div", { class: "panel" }, transport.bar, layers, keys));
+  const root = el("section", { class: "player" }, side, el("div", { class: "film" }, strip, veil), tip, alt, sheet);
+  transport.help.addEventListener("click", () => sheet.showModal());
+  return { root, strip, large, veil, tip, alt, layers, keys, sheet, side, ...transport };
+}
+
+function button(name, label, onclick) {
+  return el("button", { type: "button", "aria-label": label, title: label, onclick }, icon(name));
+}
+
+function buildTransport(on) {
+  const play = button("play", "Play", on.play);
+  const loop = button("loop", "Loop", on.loop);
+  const scrub = el("input", { type: "range", min: 0, step: 1, class: "scrub", "aria-label": "Frame", oninput: () => on.seek(Number(scrub.value)) });
+  const speed = el("select", { "aria-label": "Speed", title: "Speed", onchange: () => on.speed(Number(speed.value)) });
+  for (const value of SPEEDS) speed.append(el("option", { value, selected: value === 1 }, `${value}\u00d7`));
+  const place = el("output", { class: "place" });
+  const help = el("button", { type: "button", "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts (?)" }, "?");
+  const steps = [button("previous", "One frame back", () => on.step(-1)), play, button("next", "One frame on", () => on.step(1))];
+  const bar = el("div", { class: "transport", role: "toolbar", "aria-label": "Playback" }, ...steps, scrub, place, speed, loop, help);
+  return { bar, play, loop, scrub, speed, place, help };
+}
+
+function buildSheet() {
+  const rows = SHORTCUTS.map(([keys, what]) => el("tr", {}, el("th", { scope: "row" }, el("kbd", {}, keys)), el("td", {}, what)));
+  const close = el("form", { method: "dialog" }, el("button", { type: "submit" }, "Close"));
+  return el("dialog", { class: "sheet", "aria-label": "Keyboard shortcuts" }, el("h2", {}, "Keyboard shortcuts"), el("table", {}, ...rows), close);
+}
+
+/** Show the playback state on the buttons. */
+export function syncTransport(view, figure, state) {
+  const last = figure.frames.length - 1;
+  view.play.replaceChildren(icon(state.playing ? "pause" : "play"));
+  view.play.setAttribute("aria-label", state.playing ? "Pause" : "Play");
+  view.play.title = state.playing ? "Pause (space)" : "Play (space)";
+  view.loop.setAttribute("aria-pressed", String(state.loop));
+  view.scrub.max = String(last);
+  view.scrub.value = String(state.place);
+  const time = figure.times[state.place];
+  const seconds = time === undefined ? "" : ` \u00b7 ${time.toFixed(2)} s`;
+  view.place.textContent = `${state.place + 1} / ${last + 1}${seconds}`;
+  view.scrub.setAttribute("aria-valuetext", `frame ${state.place + 1} of ${last + 1}${seconds}`);
+  view.bar.hidden = last < 1;
+}
+
+/** One row per layer: a check box, what its marks look like, its name, its opacity. Rebuilt when the figure has other layers. */
+export function buildLayers(view, figure, layers, on) {
+  const rows = figure.layerList.map(({ name, role, kind }) => {
+    const set = layers.get(name);
+    const check = el("input", { type: "checkbox", checked: set.visible, onchange: () => on.layer(name, check.checked) });
+    const slider = el("input", {
+      type: "range", min: 0, max: 100, step: 5, value: Math.round(set.opacity * 100), title: "Opacity",
+      "aria-label": `Opacity of ${name}`, oninput: () => on.opacity(name, Number(slider.value) / 100),
+    });
+    const text = el("span", { title: name }, name);
+    return el("div", { class: "layer" }, el("label", {}, check, role ? sampleOf(figure.roles[role], kind) : "", text), slider);
+  });
+  view.layers.replaceChildren(...rows);
+  view.layers.hidden = rows.length < 2;
+}
+
+/** Draw the colour bars, wheels and legends of the figure; a legend that only repeats the layers is left out. */
+export function buildKeys(view, figure) {
+  const makers = { bar: colorBar, wheel: colorWheel, legend: legend };
+  const listed = new Set(figure.layerList.map((layer) => layer.role));
+  const keys = figure.keys.filter((key) => key.kind !== "legend" || !key.entries.every(([role]) => listed.has(role)));
+  view.keys.replaceChildren(...keys.map((key) => makers[key.kind](key, figure)));
+}
+
+function colorBar(key, figure) {
+  const canvas = el("canvas", { class: "bar", "aria-hidden": "true" });
+  const context = sizeCanvas(canvas, 256, 10);
+  const colors = figure.luts[key.colors];
+  for (let step = 0; step < 256; step++) {
+    context.fillStyle = `rgb(${colors[3 * step]}, ${colors[3 * step + 1]}, ${colors[3 * step + 2]})`;
+    context.fillRect(step, 0, 1.5, 10);
+  }
+  const ends = el("div", { class: "ends" }, el("span", {}, readable(key.limits[0])), el("span", {}, readable(key.limits[1])));
+  return el("div", { class: "key" }, caption(key.label, key.note), canvas, ends);
+}
+
+function colorWheel(key) {
+  const text = `${key.label}, full colour at ${readable(key.max)} px per frame`;
+  return el("div", { class: "key" }, caption(key.label, `full colour: ${readable(key.max)} px per frame`), el("img", { src: key.src, alt: text, class: "wheel" }));
+}
+
+function legend(key, figure) {
+  const kind = key.sample === "point" ? "points" : "arrows";
+  return el("div", { class: "key" }, ...key.entries.map(([role, text]) => el("div", { class: "entry" }, sampleOf(figure.roles[role], kind), el("span", {}, text))));
+}
+
+/** A small canvas that shows one mark of a role. */
+function sampleOf(style, kind) {
+  const canvas = el("canvas", { class: "sample", "aria-hidden": "true" });
+  const context = sizeCanvas(canvas, 28, 12);
+  context.strokeStyle = context.fillStyle = style.color;
+  context.lineWidth = 2;
+  if (kind === "points") {
+    context.strokeRect(9, 1, 10, 10);
+    return canvas;
+  }
+  context.setLineDash(style.dash.map((part) => 2 * part));
+  context.beginPath();
+  context.moveTo(1, 6);
+  context.lineTo(21, 6);
+  context.stroke();
+  context.beginPath();
+  for (const corner of [[28, 6], [19, 2], [19, 10]]) context.lineTo(...corner);
+  context.fill();
+  return canvas;
+}
+
+function caption(label, note) {
+  return el("div", { class: "caption" }, label, note ? el("small", {}, ` ${note}`) : "");
+}

@@ -1,0 +1,165 @@
+"""A figure as compact JSON for the player: one sprite sheet for all frames, numbers for arrows, base64 for arrays."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vizkit.contracts import Grid
+from vizkit.figure.encode import color_table, wheel_colors
+from vizkit.figure.spec import ArrowLayer, ColorBarKey, FigureSpec, HeatLayer, ImageLayer, Key, LinkLayer, Panel, PointLayer, WheelKey
+from vizkit.render.theme import THEMES, Style
+
+WEBP_QUALITY = 92
+SLOWEST_FPS, FASTEST_FPS = 3.0, 12.0
+WHEEL_PX = 96
+
+
+def figure_payload(spec: FigureSpec, *, times_s: Sequence[float] = (), clip_digest: str = "", grid: Grid | None = None) -> dict[str, Any]:
+    """Turn a figure into what the player draws.
+
+    Args:
+        spec: the figure.
+        times_s: time of every sampled frame in seconds; sets the pace and the readout.
+        clip_digest: links the player's time cursor with a timeline of the same clip.
+        grid: cells that the pointer reads and the keyboard's cross hair steps over.
+
+    Returns:
+        A JSON-ready mapping; ``digest`` changes exactly when something else in it does.
+    """
+    pictures = [layer.pixels for panel in spec.panels for layer in panel.layers if isinstance(layer, ImageLayer)]
+    sprite, tiles = _sprite(pictures)
+    places = iter(tiles)
+    figure = {
+        "title": spec.title,
+        "alt": spec.alt,
+        "clip": clip_digest,
+        "sprite": sprite,
+        "panels": [_panel(panel, places) for panel in spec.panels],
+        "links": [_links(layer) for layer in spec.links],
+        "keys": [_key(key) for key in spec.keys],
+        "luts": {name: _base64(color_table(name)) for name in _color_maps(spec)},
+        "roles": {role: _style(style) for role, style in THEMES["light"].roles.items()},
+        "frames": sorted({panel.frame for panel in spec.panels if panel.frame is not None}) or [0],
+        "times": [round(float(time), 4) for time in times_s],
+        "fps": _pace(times_s),
+        "grid": None if grid is None else {"origin": grid.origin_px, "stride": grid.stride_px, "shape": list(grid.shape)},
+    }
+    return {**figure, "digest": sha256(json.dumps(figure, sort_keys=True).encode()).hexdigest()[:16]}
+
+
+def _style(style: Style) -> dict[str, Any]:
+    dash = list(style.dash or ())
+    return {"color": style.color, "casing": style.casing, "width": style.width_pt, "dash": dash, "side": style.side}
+
+
+def _pace(times_s: Sequence[float]) -> float:
+    """Frames per second at speed 1: the clip's own pace, kept where an eye can follow."""
+    if len(times_s) < 2:
+        return SLOWEST_FPS
+    step = float(np.median(np.diff(times_s)))
+    return round(min(max(1 / step if step > 0 else FASTEST_FPS, SLOWEST_FPS), FASTEST_FPS), 3)
+
+
+def _sprite(pictures: Sequence[NDArray[np.uint8]]) -> tuple[str, list[list[int]]]:
+    """Put all pictures below each other in one WebP; returns its data URI and each picture's (x, y, w, h)."""
+    if not pictures:
+        return "", []
+    sheet = np.zeros((sum(len(picture) for picture in pictures), max(picture.shape[1] for picture in pictures), 3), np.uint8)
+    tiles, top = [], 0
+    for picture in pictures:
+        height, width = picture.shape[:2]
+        sheet[top : top + height, :width] = picture
+        tiles.append([0, top, width, height])
+        top += height
+    return _data_uri(sheet, "webp", quality=WEBP_QUALITY, method=2), tiles
+
+
+def _data_uri(pixels: NDArray[np.uint8], kind: str, **options: Any) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _base64(array: NDArray[Any]) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+def _flat(array: NDArray[Any], digits: int = 2) -> list[float]:
+    return [round(float(value), digits) for value in np.asarray(array).reshape(-1)]
+
+
+def _panel(panel: Panel, places: Any) -> dict[str, Any]:
+    width, height = panel.size_wh
+    layers = [_layer(layer, places) for layer in panel.layers]
+    return {"title": panel.title, "view": panel.view, "frame": panel.frame, "w": width, "h": height, "layers": layers}
+
+
+def _layer(layer: ImageLayer | HeatLayer | PointLayer | ArrowLayer, places: Any) -> dict[str, Any]:
+    if isinstance(layer, ImageLayer):
+        return {"kind": "image", "name": layer.name, "opacity": 1.0, "tile": next(places)}
+    if isinstance(layer, HeatLayer):
+        return _heat(layer)
+    if isinstance(layer, PointLayer):
+        shape = {"xy": _flat(layer.xy_px), "marker": layer.marker, "size": layer.size_px}
+        return {"kind": "points", "name": layer.name, "opacity": 1.0, "role": layer.role, "label": list(layer.label), **shape}
+    return {"kind": "arrows", **_arrows(layer)}
+
+
+def _heat(layer: HeatLayer) -> dict[str, Any]:
+    height, width = layer.values.shape
+    return {
+        "kind": "heat",
+        "name": layer.name,
+        "opacity": layer.opacity,
+        "values": _base64(layer.values.astype("<f4")),
+        "w": width,
+        "h": height,
+        "origin": layer.origin_px,
+        "stride": layer.stride_px,
+        "limits": list(layer.limits),
+        "colors": layer.colors,
+        "smooth": layer.smooth,
+        "unit": layer.unit,
+    }
+
+
+def _arrows(layer: ArrowLayer | LinkLayer) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "opacity": 1.0,
+        "role": layer.role,
+        "start": _flat(layer.start_xy_px),
+        "end": _flat(layer.end_xy_px),
+        "weight": _flat(layer.weight, 3),
+        "label": list(layer.label) or [""] * len(layer.weight),
+        "head": layer.head_px,
+    }
+
+
+def _links(layer: LinkLayer) -> dict[str, Any]:
+    ends = {"from": layer.start_panel.tolist(), "to": layer.end_panel.tolist(), "group": layer.group.tolist()}
+    return {"kind": "links", **_arrows(layer), **ends}
+
+
+def _color_maps(spec: FigureSpec) -> list[Any]:
+    heats = {layer.colors for panel in spec.panels for layer in panel.layers if isinstance(layer, HeatLayer)}
+    return sorted(heats | {key.colors for key in spec.keys if isinstance(key, ColorBarKey)})
+
+
+def _key(key: Key) -> dict[str, Any]:
+    if isinstance(key, ColorBarKey):
+        return {"kind": "bar", "label": key.label, "limits": list(key.limits), "colors": key.colors, "note": key.note}
+    if isinstance(key, WheelKey):
+        axis = np.linspace(-key.max_px, key.max_px, WHEEL_PX)
+        directions = np.stack(np.meshgrid(axis, axis), axis=-1)
+        return {"kind": "wheel", "label": key.label, "max": key.max_px, "src": _data_uri(wheel_colors(directions, key.max_px), "png")}
+    return {"kind": "legend", "sample": key.kind, "entries": [list(entry) for entry in key.entries]}

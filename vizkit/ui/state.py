@@ -1,0 +1,120 @@
+"""What one visitor has chosen: points and window, in the session and in the page's address, so that a link opens the same view."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from vizkit.contracts import Sampling
+from vizkit.ui.player import Pick
+from vizkit.ui.store import Box, Store, default_home
+
+Point = tuple[int, float, float]
+
+POINTS, WINDOW = "p", "w"
+"""Names in the page's address."""
+
+
+@st.cache_resource(show_spinner=False)
+def _store() -> Store:
+    return Store(default_home())
+
+
+@st.cache_resource(scope="session", show_spinner=False, on_release=Box.expire_later)
+def _lease(_box: Box) -> Box:
+    """Held while the session is connected: Streamlit releases it when the connection ends."""
+    _box.keep()
+    return _box
+
+
+def session_box() -> Box:
+    """The uploads of this session."""
+    if "box" not in st.session_state:
+        st.session_state["box"] = _store().box()
+    return _lease(st.session_state["box"])
+
+
+def points() -> tuple[Point, ...]:
+    """The picked points (t, x, y): sampled frame and model pixels."""
+    if "points" not in st.session_state:
+        st.session_state["points"] = read_points(st.query_params.get(POINTS, ""))
+    return tuple(st.session_state["points"])
+
+
+def add_point(pick: Pick) -> None:
+    """Add the place of a click."""
+    st.session_state["points"] = [*points(), (pick.frame, pick.x, pick.y)]
+
+
+def undo_point() -> None:
+    """Take the last point back."""
+    st.session_state["points"] = list(points()[:-1])
+
+
+def clear_points() -> None:
+    """Take all points back."""
+    st.session_state["points"] = []
+
+
+def window() -> tuple[float, float | None]:
+    """Start and end of the sampled window in seconds; no end means the end of the clip."""
+    if "window" not in st.session_state:
+        st.session_state["window"] = read_window(st.query_params.get(WINDOW, ""))
+    start, end = st.session_state["window"]
+    return start, end
+
+
+def set_window(start_s: float, end_s: float | None) -> None:
+    """Sample another part of the clip; points lie on frames, so they go."""
+    st.session_state["window"] = (start_s, end_s)
+    clear_points()
+
+
+def new_clip() -> None:
+    """Another clip: its whole length, no points."""
+    set_window(0.0, None)
+
+
+def sampling(base: Sampling, duration_s: float) -> Sampling:
+    """A sampling over the chosen window, where that lies within the clip.
+
+    Args:
+        base: everything but the window.
+        duration_s: length of the clip.
+    """
+    start, end = window()
+    last = None if end is None or end >= duration_s else end
+    return base.model_copy(update={"start_s": start if start < (last or duration_s) else 0.0, "end_s": last})
+
+
+def write_address() -> None:
+    """Put points and window into the page's address."""
+    start, end = window()
+    wanted = {
+        POINTS: ";".join(f"{t},{x:g},{y:g}" for t, x, y in points()),
+        WINDOW: "" if (start, end) == (0.0, None) else f"{start:g}-{'' if end is None else f'{end:g}'}",
+    }
+    for name, text in wanted.items():
+        if text:
+            st.query_params[name] = text
+        elif name in st.query_params:
+            del st.query_params[name]
+
+
+def read_points(text: str) -> list[Point]:
+    """Read ``3,56,40;4,10,12``; a text that is none gives no points."""
+    try:
+        parts = [entry.split(",") for entry in text.split(";") if entry]
+        return [(int(t), float(x), float(y)) for t, x, y in parts]
+    except ValueError:
+        return []
+
+
+def read_window(text: str) -> tuple[float, float | None]:
+    """Read ``0.4-2.5``, or ``0.4-`` for the rest of the clip; a text that is neither gives the whole clip."""
+    try:
+        start, end = (float(part) if part else None for part in text.split("-"))
+    except ValueError:
+        return 0.0, None
+    if start is None or not 0 <= start < (float("inf") if end is None else end):
+        return 0.0, None
+    return start, end
