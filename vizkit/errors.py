@@ -28,13 +28,13 @@ class ClipError(VizkitError):
     default_code = "unreadable"
 
 
-class CheckpointError(VizkitError):
+class CheckpointError(VizkitError, ValueError):
     """Weights or a card that cannot be used."""
 
     default_code = "unreadable"
 
 
-class SettingError(VizkitError):
+class SettingError(VizkitError, ValueError):
     """A setting, a name or a point outside what is allowed; the message lists what is allowed."""
 
     default_code = "setting"

@@ -110,7 +110,7 @@ class Network(Record):
         """A module tree of one's own over the same weight tensors (no copy of the weights), blocks of ``without`` switched off."""
         shared: dict[int, Any] = {id(tensor): tensor for tensor in (*self.module.parameters(), *self.module.buffers())}
         own = copy.deepcopy(self.module, shared)
-        for name in without:
+        for name in dict.fromkeys(without):
             path, _, leaf = self.block(name).path.rpartition(".")
             parent = own.get_submodule(path)
             setattr(parent, leaf, Bypassed(getattr(parent, leaf)))

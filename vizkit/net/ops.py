@@ -7,10 +7,15 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
+
+from vizkit.errors import CheckpointError, SettingError
 
 CHUNK_ROWS = 256
 BLOCK_COLUMNS = 32
 TWO_STAGE_FROM = 2000
+TIED = 1e-9  # squared distances that differ by less, relative to the largest norm, are ties
+TINY = 1e-30
 
 
 def full_precision(features: torch.Tensor) -> AbstractContextManager[object]:
@@ -44,50 +49,61 @@ def nearest_cells(
         features: [B, C, T, H, W], float32 or float64 (half types are compared in float32). No gradient flows through the choice.
         neighbors: k, at most (T - 1) * H * W.
         query: int64 [Q] cell numbers to look for, the same for every clip; all cells when None.
-        ties: ``"lowest"`` breaks exact ties by the lowest cell number (a stable sort, slower); ``"any"`` leaves them open.
+        ties: ``"lowest"`` breaks ties (to nine digits, in float64) by the lowest cell number, with a stable sort, slower;
+            ``"any"`` leaves them open.
 
     Returns:
         ``index`` [B, Q, k] and ``distance_squared`` [B, Q, k], ascending; Q = T*H*W without ``query``.
 
     Raises:
-        ValueError: fewer than k candidates (one frame has none), or features that are not finite.
+        SettingError: fewer than k candidates (one frame has none), or a query outside the clip.
+        CheckpointError: features that are not finite. Both are ``ValueError`` too.
     """
-    batch, channels, frames, height, width = features.shape
+    batch, _, frames, height, width = features.shape
     cells, total = height * width, frames * height * width
     if not 1 <= neighbors <= (frames - 1) * cells:
-        raise ValueError(
-            f"neighbors is {neighbors}, but {frames} frames of {height} x {width} cells give 1..{(frames - 1) * cells} candidates."
-        )
+        found = f"{frames} frames of {height} x {width} cells"
+        raise SettingError(f"neighbors is {neighbors}, but {found} give 1..{(frames - 1) * cells} candidates.", code="neighbors")
     points = features.detach().flatten(2).transpose(1, 2)  # [B, N, C]
-    if points.is_meta:
-        return _shapes_only(points, total if query is None else len(query), neighbors)
-    points = points if points.dtype == torch.float64 else points.float()
-    if not bool(torch.isfinite(points).all()):
-        raise ValueError("The features hold NaN or infinite values; there are no nearest cells.")
     rows = torch.arange(total, device=features.device) if query is None else query.to(features.device)
-    chunks = [part for t in range(frames) for part in rows[(rows // cells) == t].split(CHUNK_ROWS) if len(part)]
-    padded = math.ceil(total / BLOCK_COLUMNS) * BLOCK_COLUMNS
-    buffer = points.new_empty(min(CHUNK_ROWS, max((len(part) for part in chunks), default=1)), padded)
-    index = torch.empty(batch, total if query is None else len(rows), neighbors, dtype=torch.int64, device=features.device)
+    if points.is_meta:
+        return _shapes_only(points, len(rows), neighbors)
+    if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < total:
+        raise SettingError(f"A query lies outside the cells 0..{total - 1}.", code="query")
+    points = points if points.dtype == torch.float64 or ties == "lowest" else points.float()
+    if not bool(torch.isfinite(points).all()):
+        raise CheckpointError("The features hold NaN or infinite values; there are no nearest cells.", code="not_finite")
+    chunks = [part for t in range(frames) for part in torch.nonzero(rows // cells == t)[:, 0].split(CHUNK_ROWS) if len(part)]
+    index = torch.empty(batch, len(rows), neighbors, dtype=torch.int64, device=features.device)
     distance = points.new_empty(index.shape)
-    place = torch.empty(total, dtype=torch.int64, device=features.device)
-    place[rows] = torch.arange(len(rows), device=features.device)
     with full_precision(features):
         for clip in range(batch):
-            keys = torch.zeros(padded, channels, dtype=points.dtype, device=features.device)
-            keys[:total] = points[clip] - points[clip].mean(0)
-            norms = torch.full((padded,), math.inf, dtype=points.dtype, device=features.device)
-            norms[:total] = (keys[:total] ** 2).sum(1)
-            for part in chunks:
-                scores = torch.addmm(norms, keys[part], keys.T, alpha=-2, out=buffer[: len(part)])
-                own = int(part[0]) // cells
-                scores[:, own * cells : (own + 1) * cells] = math.inf
-                chosen = _smallest(scores, neighbors, total, ties)
-                exact = ((keys[part][:, None] - keys[chosen]) ** 2).sum(-1)
-                exact, order = exact.sort(dim=1, stable=True)
-                index[clip, place[part]] = chosen.gather(1, order)
-                distance[clip, place[part]] = exact
-    return NearestCells(index, distance.to(features.dtype) if features.dtype.is_floating_point else distance)
+            keys = points[clip].double() if ties == "lowest" else points[clip]
+            _search(keys - keys.mean(0), rows, chunks, cells, ties, index[clip], distance[clip])
+    return NearestCells(index, distance.to(features.dtype))
+
+
+def _search(
+    keys: torch.Tensor, rows: torch.Tensor, chunks: list[torch.Tensor], cells: int, ties: str, index: torch.Tensor, distance: torch.Tensor
+) -> None:
+    """Fill ``index`` and ``distance`` [Q, k] of one clip, chunk by chunk (each of one frame), in one buffer that is used again."""
+    total = len(keys)
+    padded = math.ceil(total / BLOCK_COLUMNS) * BLOCK_COLUMNS
+    norms = F.pad((keys**2).sum(1), (0, padded - total), value=math.inf)
+    columns = F.pad(keys, (0, 0, 0, padded - total)).T
+    buffer = keys.new_empty(max((len(part) for part in chunks), default=0), padded)
+    for part in chunks:
+        asked = keys[rows[part]]
+        scores = torch.addmm(norms, asked, columns, alpha=-2, out=buffer[: len(part)])
+        own = int(rows[part[0]]) // cells
+        scores[:, own * cells : (own + 1) * cells] = math.inf
+        if ties == "lowest":
+            scores = torch.round((scores + (asked**2).sum(1, keepdim=True)) / (norms[:total].max() + TINY) / TIED)
+        chosen = _smallest(scores, index.shape[1], total, ties)
+        exact = ((asked[:, None] - keys[chosen]) ** 2).sum(-1)
+        compared = scores.gather(1, chosen) if ties == "lowest" else exact
+        order = compared.sort(dim=1, stable=True).indices
+        index[part], distance[part] = chosen.gather(1, order), exact.gather(1, order).to(distance.dtype)
 
 
 def _shapes_only(points: torch.Tensor, rows: int, neighbors: int) -> NearestCells:

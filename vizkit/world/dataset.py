@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from vizkit.clip import clip_from_frames
 from vizkit.contracts import Record, VideoClip
-from vizkit.digest import digest_arrays
 from vizkit.errors import SettingError, unknown_name
 from vizkit.world.labels import LABELS, label_number
 from vizkit.world.paint import PaintedScene, paint_frames, paint_layers
@@ -83,24 +83,16 @@ def clip(
         A :class:`WorldClip`; the same arguments give the same bytes.
 
     Raises:
-        SettingError: an unknown split or label, or a size out of range.
+        SettingError: an unknown split or label, a negative index or seed, or a size out of range.
     """
-    _check_sizes(frames, side_px)
+    _check(index, seed, frames, side_px)
     number = None if label is None else label_number(label)
     batch = render([index], split=split, seed=seed, label=number, frames=frames, side_px=side_px, nuisances=nuisances)
     pixels = batch.frames[0].permute(0, 2, 3, 1).contiguous().numpy()
     times_s = np.arange(frames) / FRAMES_PER_SECOND
     changed = {"seed": seed, "label": number, "frames": frames, "side_px": side_px, "nuisances": int(nuisances)}
-    video = VideoClip(
-        name=_address(split, index, changed),
-        digest=digest_arrays({"frames": pixels, "times_s": times_s}),
-        size_wh=(side_px, side_px),
-        times_s=times_s,
-        preview=pixels,
-        preview_index=np.arange(frames),
-        reader=lambda wanted: pixels[list(wanted)],
-        codec="world",
-    )
+    video = clip_from_frames(pixels, name=_address(split, index, changed), times_s=times_s)
+    video = replace(video, codec="world", warnings=())  # short and small on purpose
     return WorldClip(video, LABELS[int(batch.labels[0])], measure_truth(batch.scenes))
 
 
@@ -117,9 +109,10 @@ def render(
 ) -> WorldBatch:
     """Render a batch of clips; each is the same as if it were rendered alone."""
     scenes = [draw_scene(int(index), split=split, seed=seed, label=label, frames=frames, nuisances=nuisances) for index in indices]
-    painted = paint_layers(scenes, side_px, device)
+    painted = [paint_layers([scene], side_px, device) for scene in scenes]  # one by one: sums over a batch round differently
+    pictures = [paint_frames(layers, [scene]) for layers, scene in zip(painted, scenes, strict=True)]
     labels = torch.tensor([scene.label for scene in scenes], device=device)
-    return WorldBatch(paint_frames(painted, scenes), labels, painted)
+    return WorldBatch(torch.cat(pictures), labels, PaintedScene.join(painted))
 
 
 def clip_at(address: str) -> WorldClip:
@@ -149,7 +142,9 @@ def _address(split: str, index: int, values: Mapping[str, int | None]) -> str:
     return f"world:{split}:{index}" + (f":{changed}" if changed else "")
 
 
-def _check_sizes(frames: int, side_px: int) -> None:
+def _check(index: int, seed: int, frames: int, side_px: int) -> None:
+    if index < 0 or seed < 0:
+        raise SettingError(f"{'index' if index < 0 else 'seed'} is {min(index, seed)}, it cannot be negative.")
     if not 1 <= frames <= MOST_FRAMES:
         raise SettingError(f"frames is {frames}, allowed 1..{MOST_FRAMES}.")
     if not SMALLEST_PX <= side_px <= LARGEST_PX:

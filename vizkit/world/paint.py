@@ -37,6 +37,12 @@ class PaintedScene:
     sprites: torch.Tensor
     """[B, L - 1, 4, N, N] RGB times alpha, and alpha."""
 
+    @classmethod
+    def join(cls, parts: Sequence[PaintedScene]) -> PaintedScene:
+        """One batch of several."""
+        names = ("place", "reach", "turn", "present", "background", "sprites")
+        return cls(parts[0].side_px, *(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
     def to_canvas(self, xy: torch.Tensor, layer: int | torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
         """Map frame positions (in frame sides) to canvas positions in [-1, 1].
 

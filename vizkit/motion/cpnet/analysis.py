@@ -183,11 +183,8 @@ def _find(module: CPModule | None, features: torch.Tensor, cells: NDArray[np.int
     metric: Metric = own if params.metric == "own" else params.metric
     neighbors = params.neighbors or (module.neighbors if module else NEIGHBORS)
     with torch.no_grad():
-        try:
-            match = module.match if module else propose
-            index, distance = match(features, neighbors=neighbors, metric=metric, query=query)
-        except ValueError as error:
-            raise SettingError(f"Setting 'neighbors': {error}") from error
+        match = module.match if module else propose
+        index, distance = match(features, neighbors=neighbors, metric=metric, query=query)
         active, won, live = torch.zeros_like(index[0], dtype=torch.bool), torch.zeros_like(distance[0]), torch.zeros_like(index[0, :, 0])
         if module:
             active, won, live = find_active(module.embed(features, index, query=query)[0], every_channel=module.head == "before_max")

@@ -6,12 +6,13 @@ The released form (head after the maximum) is the default; the paper's form (equ
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vizkit.errors import unknown_name
 from vizkit.net.ops import NearestCells, full_precision, nearest_cells
 
 Metric = Literal["semantic", "temporal", "spatiotemporal", "joint"]
@@ -56,6 +57,9 @@ class CPModule(nn.Module):
         feature_gain: float = 1.0,
     ) -> None:
         super().__init__()
+        for kind, name, known in (("metric", metric, get_args(Metric)), ("head", head, get_args(Head))):
+            if name not in known:
+                raise unknown_name(kind, name, known)
         hidden = tuple(widths) if widths is not None else (channels // 4, channels // 2)
         self.channels, self.neighbors, self.shrink, self.head = channels, neighbors, shrink, head
         self.metric, self.position_weight = metric, position_weight
@@ -179,7 +183,8 @@ def propose(
         ``index`` [B, Q, k] and ``distance_squared`` [B, Q, k] (in the metric's own unit), ascending.
 
     Raises:
-        ValueError: fewer than k candidates, or features that are not finite.
+        SettingError: fewer than k candidates.
+        CheckpointError: features that are not finite.
     """
     tied: Literal["any", "lowest"] = "lowest" if metric in ("temporal", "spatiotemporal") else "any"
     return nearest_cells(metric_space(features, metric, position_weight), neighbors, query=query, ties=tied)
@@ -200,13 +205,16 @@ def metric_space(features: torch.Tensor, metric: Metric, position_weight: float)
         position_weight: of the metric ``joint``.
 
     Returns:
-        [B, d, T, h, w] float32 (float64 for float64 features).
+        [B, d, T, h, w] float32 (float64 for float64 features and for places alone).
     """
+    if metric not in get_args(Metric):
+        raise unknown_name("metric", metric, get_args(Metric))
     kind = features.dtype if features.dtype == torch.float64 else torch.float32
     features = features.detach().to(kind)
     if metric == "semantic":
         return features
-    where = coordinates(features).T.unflatten(1, features.shape[2:])[None].expand(len(features), -1, -1, -1, -1)
+    exact = features.double() if metric in ("temporal", "spatiotemporal") else features  # equal places must tie
+    where = coordinates(exact).T.unflatten(1, features.shape[2:])[None].expand(len(features), -1, -1, -1, -1)
     if metric == "temporal":
         return where[:, :1]
     if metric == "spatiotemporal":

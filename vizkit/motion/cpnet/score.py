@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from vizkit.contracts import Score
+from vizkit.contracts import Grid, Sampling, Score
 from vizkit.motion.cpnet.analysis import Correspondences, Params, analyze
 from vizkit.net.ops import nearest_cells
 from vizkit.net.probe import ProbedRun, probe
@@ -45,10 +45,12 @@ def score(network: Network, *, clips: int = 200, seed: int = 0) -> dict[str, Sco
     """
     if not any(block.path.endswith("motion") for block in network.blocks):
         return {}
+    frames = network.sampling.total_frames
+    sampling = Sampling(segments=frames, frames=frames, short_side_px=SIDE_PX, crop_px=SIDE_PX)
     collected: dict[str, list[NDArray[np.float64]]] = {}
     for index in range(clips):
-        world = clip(index, seed=seed, side_px=SIDE_PX)
-        run = probe(network, world.clip)
+        world = clip(index, seed=seed, frames=frames, side_px=SIDE_PX)
+        run = probe(network, world.clip, sampling=sampling)
         for name, values in _measure(run, world.truth, index, seed).items():
             collected.setdefault(name, []).append(values)
     return {f"cpnet.{name}": mean_over_clips(values) for name, values in collected.items()}
@@ -78,15 +80,14 @@ def _measure(run: ProbedRun, truth: Truth, index: int, seed: int) -> Hits:
 
 def _moving_points(result: Correspondences, truth: Truth, rng: np.random.Generator) -> tuple[tuple[int, float, float], ...]:
     """Centres of cells that show a moving thing, drawn without repeats."""
-    at_cells = _at_cells(truth.moving & (truth.object_id > 0), result)
+    at_cells = _at_cells(truth.moving & (truth.object_id > 0), result.grid)
     found = np.argwhere(at_cells)
     drawn = found[rng.permutation(len(found))[:QUERIES_PER_CLIP]]
     return tuple((int(t), *(float(side) for side in result.grid.centre_px(np.array([x, y])))) for t, y, x in drawn)  # type: ignore[misc]
 
 
-def _at_cells(pixels: NDArray[np.bool_], result: Correspondences) -> NDArray[np.bool_]:
+def _at_cells(pixels: NDArray[np.bool_], grid: Grid) -> NDArray[np.bool_]:
     """[T, H, W] a pixel map read at the centres of the cells."""
-    grid = result.grid
     rows, columns = (np.clip(np.rint(grid.origin_px + np.arange(side) * grid.stride_px).astype(int), 0, pixels.shape[axis] - 1)
                      for axis, side in ((1, grid.shape[1]), (2, grid.shape[2])))  # fmt: skip
     return pixels[:, rows][:, :, columns]
@@ -136,7 +137,7 @@ def _rgb_hits(result: Correspondences, truth: Truth) -> Hits:
 
 def _change(result: Correspondences, truth: Truth) -> Hits:
     """Average precision of the change map against what moves, and the share that moves."""
-    moving = _at_cells(truth.moving, result)
-    if not moving.any() or result.change.shape != moving.shape:
+    moving = _at_cells(truth.moving, result.change_grid)
+    if not moving.any() or not result.decided:
         return {}
     return {"change_precision": np.array([average_precision(result.change, moving)]), "moving_share": np.array([moving.mean()])}
