@@ -96,6 +96,10 @@ hooks: $(VENV)/.installed-test ## Let git run the checks before every commit
 checkpoint: install ## Train a shipped checkpoint again from its config (NAME=cpnet-world); goes on where it was stopped
 	$(BIN)/python -m vizkit train checkpoints/$(NAME)/config.toml --out $(RUN) --resume
 
+.PHONY: tables
+tables: install ## Write checkpoints/README.md from the cards
+	$(BIN)/python -m vizkit.learn.table
+
 .PHONY: doctor
 doctor: install ## Say what this installation can do
 	$(BIN)/python -m vizkit doctor

@@ -63,7 +63,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     card = {
         "name": "tiny", "architecture": "cpnet-18", "options": options, "labels": list(LABELS), "mean": [0.5] * 3, "std": [0.25] * 3,
         "sampling": {"segments": 8, "short_side_px": 64, "crop_px": 64}, "origin": "random", "license": "Apache-2.0",
-        "scores": {"world.accuracy_112": {"value": 0.0625, "interval": [0.03, 0.12], "n": 100, "command": "none"}},
+        "test": {"world.accuracy_112": {"value": 0.0625, "interval": [0.03, 0.12], "n": 100, "command": "none"}},
     }  # fmt: skip
     write_checkpoint(folder / "tiny", module, card)
     return folder

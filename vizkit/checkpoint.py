@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import ConfigDict, Field, PositiveFloat, ValidationError
+
 from vizkit.atomic import write_atomically
 from vizkit.catalog import architecture, architectures
-from vizkit.contracts import Record, Sampling
+from vizkit.contracts import Record, Sampling, Settings
 from vizkit.digest import digest_file
 from vizkit.errors import CheckpointError, SettingError, unknown_name
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from vizkit.net.network import Network
 
 WEIGHTS, CARD, CONFIG = "weights.safetensors", "card.json", "config.toml"
-CARD_FIELDS = ("name", "architecture", "options", "labels", "mean", "std", "sampling", "origin", "digest", "license")
 LARGEST_BYTES = 1 << 30
 SHOWN_KEYS = 5
 
@@ -30,6 +31,36 @@ SHOWN_KEYS = 5
 def checkpoint_folder() -> Path:
     """Where the shipped checkpoints lie: ``VIZKIT_CHECKPOINTS``, or ``checkpoints`` beside the package."""
     return Path(os.environ.get("VIZKIT_CHECKPOINTS") or Path(__file__).resolve().parent.parent / "checkpoints")
+
+
+class Card(Settings):
+    """What every card must say; it may say more."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    """Name of the checkpoint."""
+    architecture: str
+    """A named architecture."""
+    options: dict[str, Any]
+    """Arguments of its builder."""
+    labels: tuple[str, ...] = Field(min_length=1)
+    """Names of the classes."""
+    mean: tuple[float, float, float]
+    """Mean of the input, RGB in [0, 1]."""
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    """Standard deviation of the input."""
+    sampling: Sampling
+    """The sampling that it was trained and measured with."""
+    origin: Literal["trained", "converted", "published", "random"]
+    """Where the weights come from."""
+    digest: str
+    """SHA-256 of the weights' file."""
+    license: str
+    """Terms of the weights."""
+
+
+CARD_FIELDS = tuple(Card.model_fields)
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,9 +100,12 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder.name}: there is no readable {CARD} in this folder.", code="card") from error
     except ValueError as error:
         raise CheckpointError(f"{folder.name}: {CARD} is not valid JSON ({error}).", code="card") from error
-    missing = [name for name in CARD_FIELDS if not isinstance(card, dict) or name not in card]
-    if missing:
-        raise CheckpointError(f"{folder.name}: {CARD} lacks {', '.join(missing)}.", code="card")
+    try:
+        Card.model_validate(card)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise CheckpointError(f"{folder.name}: {CARD} is not a card, {place}: {first['msg']}.", code="card") from error
     return Checkpoint(folder.name, folder, card)
 
 
@@ -118,10 +152,11 @@ def _build_random(name: str, num_classes: int | None, seed: int, options: Mappin
         torch.manual_seed(seed)
         module = entry.build(num_classes, **options)
     labels = tuple(f"class {number}" for number in range(num_classes or entry.classes))
-    arguments = {"num_classes": num_classes, "seed": seed, **options}
+    called = {"num_classes": num_classes, "seed": seed or None}
+    arguments = {key: value for key, value in called.items() if value is not None} | dict(options)
     return Network(
         name, name, module, module.stages, module.blocks, labels, entry.sampling, IMAGENET_MEAN, IMAGENET_STD, "random",  # type: ignore[arg-type]
-        {key: value for key, value in arguments.items() if value not in (None, 0)},
+        arguments,
     )  # fmt: skip
 
 
@@ -232,13 +267,12 @@ def _check_keys(name: str, found: Mapping[str, torch.Tensor], wanted: Mapping[st
 
 def _check_values(name: str, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], labels: Sequence[str] | None) -> None:
     """Shapes, kinds, finite values, and the number of classes."""
-    last = [key for key in wanted if key.endswith("weight")][-1]
-    classes = len(found[last])
-    if len(wanted[last]) != classes or (labels is not None and classes != len(labels)):
-        expected = len(labels) if labels is not None else len(wanted[last])
-        raise CheckpointError(
-            f"{name}: it has {classes} classes, but {expected} are expected. Give the label file it was trained with.", code="classes"
-        )
+    layers = [key for key in wanted if key.endswith("weight") and wanted[key].ndim > 1]
+    if layers and found[layers[-1]].ndim:
+        classes, expected = len(found[layers[-1]]), len(wanted[layers[-1]]) if labels is None else len(labels)
+        if classes != expected:
+            told = f"it has {classes} classes, but {expected} are expected"
+            raise CheckpointError(f"{name}: {told}. Give the label file it was trained with.", code="classes")
     for key, tensor in wanted.items():
         if found[key].shape != tensor.shape:
             raise CheckpointError(f"{name}: {key} has shape {list(found[key].shape)}, expected {list(tensor.shape)}.", code="shape")

@@ -42,7 +42,7 @@ def describe_checkpoint(entry: Checkpoint) -> dict[str, Any]:
     sampling = Sampling.parse(**card["sampling"])
     with torch.device("meta"):
         module = named.build(len(card["labels"]), **card["options"])
-    top1 = card.get("scores", {}).get(TOP1, {})
+    top1 = card.get("test", {}).get(TOP1, {})
     return {
         "name": entry.name,
         "kind": "checkpoint",

@@ -95,10 +95,10 @@ def train(config: Path, out: Path, overrides: tuple[str, ...], resume: bool, tes
     card = finish(trained, config, out, test_clips=test_clips)
     if as_json:
         return echo_json(
-            {"name": card["name"], "folder": out, "digest": card["digest"], "training": card["training"], "scores": card["scores"]}
+            {"name": card["name"], "folder": out, "digest": card["digest"], "training": card["training"], "scores": card["test"]}
         )
     click.echo(f"{out}: {card['name']}, digest {card['digest']}")
-    click.echo(score_table(card["scores"]))
+    click.echo(score_table(card["test"]))
     return None
 
 

@@ -265,5 +265,5 @@ class FigureSpec(Record):
         """Check that every link names a panel."""
         for link in self.links:
             for ends in (link.start_panel, link.end_panel):
-                if len(ends) and not (0 <= ends.min() and ends.max() < len(self.panels)):
+                if len(ends) and not (ends.min() >= 0 and ends.max() < len(self.panels)):
                     raise ValueError(f"FigureSpec.links: a link names a panel outside 0..{len(self.panels) - 1}.")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vizkit.contracts import Settings
 from vizkit.errors import SettingError
@@ -18,7 +18,7 @@ class Phase(Settings):
 
     clips: int = Field(ge=1)
     """Clips seen, each rendered once."""
-    sides_px: tuple[int, ...] = (64,)
+    sides_px: tuple[Annotated[int, Field(ge=32, le=512)], ...] = Field((64,), min_length=1)
     """Frame sides; batches take them in turn."""
     nuisances: bool = True
     """Noise, shake, pan, bystanders; False makes an easy beginning."""
@@ -44,7 +44,7 @@ class TrainingConfig(Settings):
     """Checkpoint whose weights are taken where key and shape agree; empty for random weights."""
     twin: str = ""
     """Name of the checkpoint without the module."""
-    phases: tuple[Phase, ...]
+    phases: tuple[Phase, ...] = Field(min_length=1)
     """Parts of the run, one after the other."""
     frames: int = Field(8, ge=2, le=64)
     """Frames of a clip."""
@@ -64,6 +64,13 @@ class TrainingConfig(Settings):
     """Sentences for the card."""
     save_every: int = Field(1600, ge=1)
     """Clips between two saved states."""
+
+    @model_validator(mode="after")
+    def _whole_steps(self) -> Self:
+        short = min(phase.clips for phase in self.phases)
+        if short < self.batch:
+            raise ValueError(f"clips of a phase ({short}) must not be fewer than batch ({self.batch})")
+        return self
 
     @property
     def steps(self) -> int:
@@ -93,7 +100,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainingConf
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingError(f"{Path(path).name}: there is no readable config of this name.", code="missing") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"{Path(path).name}: not valid TOML ({error}).", code="config") from error
     for text in overrides:
         _override(values, text)
@@ -110,5 +117,8 @@ def _override(values: dict[str, Any], text: str) -> None:
     except tomllib.TOMLDecodeError:
         parsed = value
     for parent in parents:
-        values = values.setdefault(parent, {})
+        inner = values.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise SettingError(f"--set {text}: {parent!r} has no parts to set; give it whole, as TOML.")
+        values = inner
     values[leaf] = parsed

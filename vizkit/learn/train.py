@@ -96,9 +96,9 @@ def train(config: TrainingConfig, folder: Path, *, resume: bool = False, progres
     Raises:
         TrainingError: the folder holds another run, or the loss is no longer finite.
     """
-    torch.set_num_threads(config.threads)
     folder.mkdir(parents=True, exist_ok=True)
     run = _start(config, folder)
+    torch.set_num_threads(config.threads)  # after the start's network was loaded, which sets its own number
     if (folder / STATE).exists():
         if not resume:
             raise TrainingError(f"{folder} holds a run already; go on with --resume, or choose another folder.", code="exists")
@@ -159,7 +159,7 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
     """Linear warm-up to the phase's peak, then half a cosine down to zero."""
     phase, inside = config.phase_at(step)
     done = (inside + 1) / (phase.clips // config.batch)
-    if done < phase.warm_up:
+    if done <= phase.warm_up:
         return phase.peak_rate * done / phase.warm_up
     return phase.peak_rate * 0.5 * (1 + math.cos(math.pi * (done - phase.warm_up) / (1 - phase.warm_up)))
 

@@ -71,7 +71,7 @@ class Results:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                return self._kept[key][0]  # type: ignore[no-any-return]
+                return self._kept[key][0]
             mine = key not in self._making
             future: Future[Made] = self._making.setdefault(key, Future())
         if mine:

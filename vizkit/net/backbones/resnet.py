@@ -7,7 +7,7 @@ A motion module sees the sum of a residual block *before* the final ReLU as [B, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -113,6 +113,11 @@ class FrameResNet(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
+        for kind, value, known in (("depth", depth, tuple(LAYOUTS)), ("stem", stem, get_args(Stem))):
+            if value not in known:
+                raise ValueError(f"{kind} is {value}, known: {', '.join(map(str, known))}")
+        if width < 1:
+            raise ValueError(f"width is {width}, at least 1 is needed")
         kernel, stride = int(stem[0]), int(stem[4])
         self.conv1 = nn.Conv2d(3, width, kernel, stride, kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -123,8 +128,6 @@ class FrameResNet(nn.Module):
         self.stages: tuple[Stage, ...] = ()
         self.blocks: tuple[Block, ...] = ()
         inputs = width
-        if depth not in LAYOUTS:
-            raise ValueError(f"depth is {depth}, known: {sorted(LAYOUTS)}")
         for level, (name, blocks) in enumerate(zip(STAGE_NAMES, LAYOUTS[depth], strict=True)):
             planes, step = width * 2**level, 1 if level == 0 else 2
             outputs, path = planes * (4 if bottleneck else 1), f"layer{level + 1}"
