@@ -67,7 +67,9 @@ def _origin(entry: Checkpoint) -> str:
     start = f"from `{card['start']}`" if card["start"] else "from random weights"
     seconds, threads = card["training"]["seconds"], card["training"]["threads"]
     learnt = f"objective `{card['training']['objective']}`, {start}, {card['data']['clips']:,} clips"
-    return " ".join([f"- `{entry.name}`: {learnt}, {seconds} s on {threads} thread of a busy machine.", *card["notes"]])
+    return " ".join(
+        [f"- `{entry.name}`: {learnt}, {seconds} s on {threads} thread{'s' * (threads > 1)} of a busy machine.", *card["notes"]]
+    )
 
 
 def _value(card: Mapping[str, Any], key: str) -> str:
