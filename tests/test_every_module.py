@@ -218,6 +218,7 @@ def test_only_a_clip_that_was_sampled_whole_is_judged(entry: MotionModule) -> No
     for sampling in (
         Sampling(segments=2, frames=2, short_side_px=64, crop_px=64),
         Sampling(segments=4, frames=4, short_side_px=48, crop_px=48),
+        Sampling(segments=4, start_s=0.25, short_side_px=64, crop_px=64),
     ):
         assert judge(analyze(entry.key, probe(network, world().clip, sampling=sampling)), truth) is None
     longer = clip(1, side_px=64, frames=8)

@@ -173,7 +173,8 @@ def _step(run: Run, batch: WorldBatch) -> dict[str, float]:
     with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
         loss, numbers = run.objective.loss(run.network, normalize(batch.frames), batch)
     if not bool(loss.isfinite()):
-        raise TrainingError(f"The loss is {float(loss)} at step {run.step}; lower peak_rate or use precision = 'float32'.", code="diverged")
+        value = float(loss.detach())
+        raise TrainingError(f"The loss is {value} at step {run.step}; lower peak_rate or use precision = 'float32'.", code="diverged")
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_([p for group in run.optimizer.param_groups for p in group["params"]], config.clip_norm)
