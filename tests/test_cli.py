@@ -203,7 +203,7 @@ def test_render_a_recipe_gives_the_same_figure(tmp_path: Path) -> None:
         (("render", CLIP, *LOOK, "--clip", CLIP, "--out", "figure.pdf"), "usage", "recipe"),
         (("render", CLIP, "--out", "figure.pdf"), "usage", "--view"),
         (("render", "nosuch.json", "--out", "figure.pdf"), "missing", "nosuch.json"),
-        (("render", "recipe.json", "--model", "tiny", "--out", "figure.pdf"), "usage", "model"),
+        (("render", "recipe.json", "--view", "cpnet", "--out", "figure.pdf"), "usage", "view"),
         (("models", "nosuch"), "unknown_name", "cpnet-34"),
         (("inspect", "nosuch.mp4"), "missing", "nosuch.mp4"),
         (("world", "sideways", "--out", "clip.npz"), "unknown_name", "moving left"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vizkit.checkpoint import load_network
+from vizkit.checkpoint import checkpoint_folder, load_network
 from vizkit.contracts import Sampling, VideoClip
 from vizkit.errors import SettingError
 from vizkit.figure.spec import FigureSpec
@@ -152,3 +153,16 @@ def test_a_recipe_that_was_changed_says_what_is_wrong(network: Network, tmp_path
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
     with pytest.raises(SettingError, match=words):
         load_recipe(path).run()
+
+
+def test_a_network_from_a_folder_of_ones_own_is_given_to_its_recipe(tmp_path: Path) -> None:
+    """A recipe holds names, never paths."""
+    shutil.copytree(checkpoint_folder() / "cpnet-world", tmp_path / "mine")
+    own = load_network(tmp_path / "mine")
+    spec = draw(analyze("cpnet", probe(own, clip(0, split="demo").clip, sampling=SAMPLING), queries=1))
+    (tmp_path / "figure.json").write_text(json.dumps(spec.recipe), encoding="utf-8")
+    recipe = load_recipe(tmp_path / "figure.json")
+    with pytest.raises(SettingError, match="Unknown model 'mine'"):
+        recipe.run()
+    again = recipe.run(network=own)
+    assert all(np.array_equal(again.arrays[name], spec.arrays[name]) for name in spec.arrays)

@@ -13,6 +13,7 @@ from vizkit.errors import SettingError
 
 if TYPE_CHECKING:
     from vizkit.figure.spec import FigureSpec
+    from vizkit.net.network import Network
 
 
 class RecipeClip(Settings):
@@ -48,12 +49,13 @@ class Recipe(Settings):
     look: dict[str, Any] = {}
     """How it is drawn."""
 
-    def run(self, clip: VideoClip | None = None) -> FigureSpec:
+    def run(self, clip: VideoClip | None = None, *, network: Network | None = None) -> FigureSpec:
         """Make the figure again.
 
         Args:
             clip: the clip; may be left out for a clip of the motion world. With another clip than the recipe's, or other
                 weights, the figure is made all the same and says so in its notes.
+            network: the network, where it cannot be loaded by the recipe's name (a checkpoint in a folder of your own).
 
         Returns:
             The figure; rendered, it gives the same bytes as the first time.
@@ -71,7 +73,7 @@ class Recipe(Settings):
                     f"This recipe needs the clip {self.clip.name!r} (SHA-256 {self.clip.digest[:12]}...); give it.", code="clip"
                 )
             clip, _ = open_source(self.clip.name)
-        network = load_network(self.model, **self.arguments)
+        network = network or load_network(self.model, **self.arguments)
         run = probe(network, clip, sampling=self.sampling, without=self.without)
         spec = draw(analyze(self.view, run, **self.params), **self.look)
         notes = []

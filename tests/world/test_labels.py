@@ -129,6 +129,12 @@ def test_running_backwards_swaps_inside_every_pair_but_the_last() -> None:
     assert [relabel(label, "reverse") for label in range(16)] == [label ^ 1 for label in range(14)] + [14, 15]
 
 
+@pytest.mark.parametrize("label", [-1, 16])
+def test_a_number_that_is_no_label_is_refused(label: int) -> None:
+    with pytest.raises(SettingError, match="moving left"):
+        relabel(label, "flip_x")
+
+
 def test_an_unknown_augmentation_lists_the_known_ones() -> None:
     with pytest.raises(SettingError, match="flip_x, flip_y, reverse, transpose"):
         relabel(0, "mirror")  # type: ignore[arg-type]

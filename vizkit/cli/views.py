@@ -138,15 +138,17 @@ def render(source: str, clip: str | None, venue: str | None, out: Path, as_json:
 
 
 def _from_recipe(path: Path, clip: str | None, chosen: dict[str, Any]) -> FigureSpec:
+    from vizkit.checkpoint import load_network
     from vizkit.pipeline import open_source
     from vizkit.recipe import load_recipe
 
-    given = sorted(name for name, value in chosen.items() if value)
+    given = sorted(name for name, value in chosen.items() if value and name != "model")
     if given:
         raise click.UsageError(
-            f"{path.name} is a recipe, which says this already: {', '.join(given)}. Give only --clip, --venue and --out."
+            f"{path.name} is a recipe, which says this already: {', '.join(given)}. Give only --clip, --model, --venue and --out."
         )
-    return load_recipe(path).run(open_source(clip)[0] if clip is not None else None)
+    network = load_network(chosen["model"]) if chosen["model"] else None
+    return load_recipe(path).run(open_source(clip)[0] if clip is not None else None, network=network)
 
 
 def _from_clip(

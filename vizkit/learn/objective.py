@@ -69,7 +69,7 @@ class ClassifyAndFollow:
         distance = F.smooth_l1_loss(said, step, reduction="none").sum(-1)
         loss = F.cross_entropy(logits, batch.labels) + (distance * weight).sum() / weight.sum() * FOLLOW_WEIGHT
         moving = step.norm(dim=-1) > 0.25
-        aligned = F.cosine_similarity(said[moving], step[moving], dim=-1).mean()
+        aligned = F.cosine_similarity(said[moving], step[moving], dim=-1).mean().nan_to_num()  # 0 where nothing moves
         right = (logits.argmax(1) == batch.labels).float().mean()
         return loss, {"accuracy": float(right), "alignment": round(float(aligned.detach()), 4)}
 

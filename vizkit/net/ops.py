@@ -80,7 +80,7 @@ def nearest_cells(
         for clip in range(batch):
             keys = points[clip].double() if ties == "lowest" else points[clip]
             _search(keys - keys.mean(0), rows, chunks, cells, ties, index[clip], distance[clip])
-    return NearestCells(index, distance.to(features.dtype))
+    return NearestCells(index, distance.to(features.dtype) if features.is_floating_point() else distance)
 
 
 def _search(

@@ -52,11 +52,11 @@ def relabel(label: int, augmentation: Augmentation) -> int:
         The new label: ``relabel(0, "flip_x") == 1``, ``relabel(14, "reverse") == 14``.
 
     Raises:
-        SettingError: the augmentation is unknown, or it leaves the world (a fall turned upside down has no label).
+        SettingError: the label or the augmentation is unknown, or it leaves the world (a fall turned upside down has no label).
     """
     if augmentation not in _SWAPPED:
         raise unknown_name("augmentation", augmentation, list(_SWAPPED))
-    new = _SWAPPED[augmentation][label]
+    new = _SWAPPED[augmentation][label_number(label)]
     if new is None:
         raise SettingError(f"{LABELS[label]!r} has no label after {augmentation}.", code="no_label")
     return new

@@ -322,6 +322,8 @@ def test_another_k_takes_the_nearest_of_them() -> None:
     features = maps(1, 6, 3, 4, 5)
     assert torch.equal(module.match(features, neighbors=2).index, module.match(features).index[..., :2])
     assert module.match(features, neighbors=7).index.shape[2] == 7
+    with pytest.raises(ValueError, match="neighbors is 0"):
+        module.match(features, neighbors=0)
 
 
 def test_one_frame_and_too_few_cells_are_refused() -> None:

@@ -99,7 +99,8 @@ class CPModule(nn.Module):
         self, features: torch.Tensor, *, neighbors: int | None = None, metric: Metric | None = None, query: torch.Tensor | None = None
     ) -> NearestCells:
         """Propose correspondences with the module's own k and metric, or others; see :func:`propose`."""
-        return propose(features, neighbors or self.neighbors, metric or self.metric, position_weight=self.position_weight, query=query)
+        wanted = self.neighbors if neighbors is None else neighbors
+        return propose(features, wanted, metric or self.metric, position_weight=self.position_weight, query=query)
 
     def embed(self, features: torch.Tensor, index: torch.Tensor, *, query: torch.Tensor | None = None) -> torch.Tensor:
         """Run the shared MLP on every (query, proposal) pair: what enters the maximum.

@@ -46,7 +46,7 @@ def score(network: Network, *, clips: int = 200, seed: int = 0) -> dict[str, Sco
     if not any(block.path.endswith("motion") for block in network.blocks):
         return {}
     frames = network.sampling.total_frames
-    sampling = Sampling(segments=frames, frames=frames, short_side_px=SIDE_PX, crop_px=SIDE_PX)
+    sampling = Sampling(scheme="dense", frames=frames, short_side_px=SIDE_PX, crop_px=SIDE_PX)
     collected: dict[str, list[NDArray[np.float64]]] = {}
     for index in range(clips):
         world = clip(index, seed=seed, frames=frames, side_px=SIDE_PX)
