@@ -61,6 +61,8 @@ def test_a_network_that_needs_the_order_fails_without_it(planted: Callable[..., 
     found = score(planted(lambda label, in_order, _: label if in_order else label ^ 1), clips=32)
     assert {name: (value.value, value.n) for name, value in found.items()} == {
         "world.accuracy_112": (1.0, 32), "world.accuracy_64": (1.0, 32),
+        "world.shuffled_accuracy_112": (0.0, 32), "world.shuffled_accuracy_64": (0.0, 32),
+        "world.one_frame_accuracy_112": (0.0, 32), "world.one_frame_accuracy_64": (0.0, 32),
         "world.in_pair_112": (1.0, 32), "world.in_pair_64": (1.0, 32),
         "world.shuffled_in_pair_112": (0.0, 28), "world.shuffled_in_pair_64": (0.0, 28),
         "world.one_frame_in_pair_112": (0.0, 28), "world.one_frame_in_pair_64": (0.0, 28),
@@ -92,7 +94,7 @@ def test_a_part_of_a_batch_is_counted(planted: Callable[..., Network]) -> None:
 
 def test_what_was_not_counted_is_left_out(planted: Callable[..., Network]) -> None:
     found = score(planted(lambda label, *_: (label + 2) % 16), clips=16)
-    assert set(found) == {"world.accuracy_112", "world.accuracy_64"}
+    assert set(found) == {f"world.{control}accuracy_{side}" for control in ("", "shuffled_", "one_frame_") for side in (112, 64)}
 
 
 def test_clips_of_the_test_split_are_rendered_at_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,5 +105,5 @@ def parse_sampling(network: Network, settings: Sequence[tuple[str, str]]) -> Sam
     """
     unknown = [key for key, _ in settings if key not in Sampling.model_fields]
     if unknown:
-        raise SettingError(f"Setting {unknown[0]!r}: is not known. Known: {Sampling.known()}.")
+        raise SettingError(f"Setting {unknown[0]!r} is not known. Known: {Sampling.known()}.")
     return Sampling.parse(**{**network.sampling.model_dump(), **dict(settings)})

@@ -34,8 +34,8 @@ def score(network: Network, *, clips: int = 200, seed: int = 0) -> dict[str, Sco
       world's labels), with Wilson intervals;
     * ``world.in_pair_...``: share of the right member of a pair (left / right, ...), given the right pair; 0.5 is chance and
       what every network that sees frames one by one gets;
-    * ``world.shuffled_in_pair_112``, ``world.one_frame_in_pair_112``: the same with frames in random order, and with one random
-      frame repeated; the pair "camera / nothing", which needs no order, is left out of these two;
+    * ``world.shuffled_...``, ``world.one_frame_...``: the same with frames in random order, and with one random frame repeated;
+      the pair "camera / nothing", which needs no order, is left out of their ``in_pair``;
     * the measures of the views of the network's own modules, on the first 200 clips at most.
 
     A measure that nothing was counted for is left out.
@@ -62,8 +62,9 @@ def score(network: Network, *, clips: int = 200, seed: int = 0) -> dict[str, Sco
 def _label_scores(network: Network, clips: int, seed: int, side_px: int) -> dict[str, Score]:
     said = _classify(network, clips, seed, side_px, {"": _in_order, "shuffled_": _shuffled, "one_frame_": _one_frame})
     truth = np.arange(clips) % len(LABELS)
-    found = {f"world.accuracy_{side_px}": wilson(int((said[""] == truth).sum()), clips)}
+    found: dict[str, Score] = {}
     for control, labels in said.items():
+        found[f"world.{control}accuracy_{side_px}"] = wilson(int((labels == truth).sum()), clips)
         pair = labels // 2 == truth // 2
         if control:
             pair &= truth // 2 != CAMERA_PAIR

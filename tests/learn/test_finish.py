@@ -60,7 +60,7 @@ def test_the_checkpoint_is_loaded_again(finished: Finished) -> None:
 
 
 def test_the_card_says_everything(finished: Finished) -> None:
-    _, folder, card = finished
+    _, folder, card = finished  # the run, its folder, its card
     written = json.loads((folder / CARD).read_text(encoding="utf-8"))
     assert written == json.loads(json.dumps(card))
     wanted = {*CARD_FIELDS, "module", "twin", "start", "data", "training", "cost", "notes", "test", "scores"}
@@ -76,7 +76,7 @@ def test_the_card_says_everything(finished: Finished) -> None:
     assert written["data"] == {"source": "vizkit.world", "version": 1, "split": "train", "seed": 0, "clips": 48}
     assert written["training"] == {
         "command": "vizkit train checkpoints/tiny/config.toml --out checkpoints/tiny", "objective": "classify", "steps": 12, "seed": 0,
-        "threads": 1, "precision": "bf16", "seconds": 12, "float32_digest": "f" * 64,
+        "threads": 1, "precision": "bf16", "seconds": 12, "float32_digest": "f" * 64, "config": finished[0].config.model_dump(mode="json"),
     }  # fmt: skip
     assert written["cost"]["params"] == sum(weight.numel() for weight in load_network(folder).module.parameters())
     assert (written["cost"]["frames"], written["cost"]["size_px"]) == (8, 112)
@@ -124,3 +124,10 @@ def test_every_score_has_its_interval_and_the_command_that_gives_it(finished: Fi
     text = (folder / CARD).read_text(encoding="utf-8")
     assert json.loads(text) == json.loads(json.dumps(card))
     assert "NaN" not in text
+
+
+def test_what_was_changed_of_the_config_is_in_the_command(finished: Finished, tmp_path: Path) -> None:
+    trained, folder, _ = finished
+    card = finish(trained, folder / CONFIG, tmp_path, test_clips=0, overrides=("batch=4", "phases=[{clips=48}]"))
+    assert card["training"]["command"].endswith("--out checkpoints/tiny --set batch=4 --set 'phases=[{clips=48}]'")
+    assert card["training"]["config"]["batch"] == trained.config.batch

@@ -219,7 +219,7 @@ def test_a_start_gives_the_weights_that_fit(tiny: Tiny, source: Path) -> None:
 
 def test_the_configs_threads_are_used_even_after_a_start(tiny: Tiny, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading the start sets the number of threads of pictures; training has its own, since the last bits depend on it."""
-    monkeypatch.setattr("vizkit.net.network.THREADS", 2)
+    monkeypatch.setenv("VIZKIT_THREADS", "2")
     try:
         train(tiny(start=str(source), phases=[{"clips": 4, "sides_px": [32]}]), tmp_path / "run", progress=False)
         assert torch.get_num_threads() == tiny().threads == 1

@@ -14,7 +14,7 @@ from torch import nn
 
 from vizkit.checkpoint import load_network
 from vizkit.errors import SettingError
-from vizkit.net.network import Bypassed, Network
+from vizkit.net.network import Bypassed, Network, fix_threads
 
 Load = Callable[..., Network]
 
@@ -116,19 +116,26 @@ class Counts(nn.Module):
         return torch.full((len(clip), 1), float(torch.get_num_threads()))
 
 
-def test_every_run_has_the_fixed_number_of_threads(small: Load, noise: Callable[..., object]) -> None:
-    from vizkit.net.network import THREADS
+def test_every_run_has_the_fixed_number_of_threads(small: Load, noise: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIZKIT_THREADS", "1")
     from vizkit.net.probe import probe
 
     network = replace(small("c2d-18"), module=Counts(), stages=(), labels=("threads",))
     before = torch.get_num_threads()
     try:
-        torch.set_num_threads(THREADS + 1)
+        torch.set_num_threads(2)
         run = probe(network, noise())  # type: ignore[arg-type]
     finally:
         torch.set_num_threads(before)
-    assert run.prediction.logits.tolist() == [THREADS]
-    assert run.provenance.threads == THREADS
+    assert run.prediction.logits.tolist() == [1]
+    assert run.provenance.threads == 1
+
+
+@pytest.mark.parametrize("text", ["many", "0", "-1", "1.5"])
+def test_what_is_no_number_of_threads_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIZKIT_THREADS", text)
+    with pytest.raises(SettingError, match="VIZKIT_THREADS"):
+        fix_threads()
 
 
 def test_the_number_of_threads_is_a_setting_of_the_environment() -> None:

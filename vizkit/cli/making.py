@@ -92,7 +92,9 @@ def train(config: Path, out: Path, overrides: tuple[str, ...], resume: bool, tes
     except OSError as error:
         raise TrainingError(f"Cannot make the folder {out}: {error.strerror}.", code="unwritable") from error
     trained = train_network(settings, out, resume=resume)
-    card = finish(trained, config, out, test_clips=test_clips)
+    if test_clips:
+        click.echo(f"measuring on {test_clips} test clips ...", err=True)
+    card = finish(trained, config, out, test_clips=test_clips, overrides=overrides)
     if as_json:
         return echo_json(
             {"name": card["name"], "folder": out, "digest": card["digest"], "training": card["training"], "scores": card["test"]}

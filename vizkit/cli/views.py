@@ -59,6 +59,8 @@ def predict(clip: str, model: str, top: int, sampling: options.Pairs, as_json: b
         click.echo(f"  {warning.message}")
     click.echo(f"{network.name} ({network.architecture}, {network.origin} weights)")
     click.echo(table(("label", "probability"), ((row.label, f"{row.probability:.4f}") for row in rows)))
+    for note in network.card.get("notes", ()):
+        click.echo(f"  {note}")
     return None
 
 

@@ -76,8 +76,8 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"]) or cls.__name__
-            what = "is not known" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-            raise SettingError(f"Setting {name!r}: {what}. Known: {cls.known()}.") from error
+            what = " is not known" if first["type"] == "extra_forbidden" else f": {first['msg'].removeprefix('Value error, ')}"
+            raise SettingError(f"Setting {name!r}{what}. Known: {cls.known()}.") from error
 
 
 def _range_of(schema: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vizkit.contracts.base import Record
+from vizkit.errors import SettingError
 
 if TYPE_CHECKING:
     import torch
@@ -127,7 +128,13 @@ class Prediction(Record):
         return shifted / shifted.sum()
 
     def top(self, k: int = 5) -> tuple[LabelScore, ...]:
-        """The ``k`` most probable labels, best first; ties in the order of the labels."""
+        """The ``k`` most probable labels, best first; ties in the order of the labels.
+
+        Raises:
+            SettingError: k is below 1.
+        """
+        if k < 1:
+            raise SettingError(f"k is {k}, at least 1 is needed.")
         probabilities = self.probabilities
         order = np.argsort(-probabilities, kind="stable")[:k]
         return tuple(LabelScore(self.labels[i], int(i), float(probabilities[i]), float(self.logits[i])) for i in order)

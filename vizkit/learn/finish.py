@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from vizkit.checkpoint import CONFIG, load_network, read_checkpoint, write_card,
 from vizkit.contracts import Sampling, Score
 from vizkit.learn.train import WORLD_MEAN, WORLD_STD, TrainedNetwork
 from vizkit.net.count import count_network
-from vizkit.scores import score
+from vizkit.scores import MOST_PICTURES, score
 from vizkit.world.labels import LABELS
 from vizkit.world.scene import WORLD_VERSION
 
@@ -22,7 +23,7 @@ DISPLAY_SIDE_PX = 112
 QUICK_CLIPS = 50
 
 
-def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_clips: int) -> dict[str, Any]:
+def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_clips: int, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Write the checkpoint of a run and measure it after rounding to half precision.
 
     Args:
@@ -30,6 +31,7 @@ def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_cli
         config_path: its TOML file, copied beside the weights.
         folder: takes ``weights.safetensors``, ``card.json`` and ``config.toml``.
         test_clips: number of test clips to measure on; 0 leaves the scores out.
+        overrides: what was changed of the TOML file (``key=value``); the card's command repeats it, and its ``config`` holds all.
 
     Returns:
         The card.
@@ -55,9 +57,10 @@ def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_cli
             "clips": sum(phase.clips for phase in config.phases),
         },
         "training": {
-            "command": f"vizkit train checkpoints/{config.name}/{CONFIG} --out checkpoints/{config.name}",
+            "command": _command(config.name, overrides),
             "objective": config.objective, "steps": config.steps, "seed": config.seed, "threads": config.threads,
             "precision": config.precision, "seconds": round(trained.seconds), "float32_digest": trained.digest,
+            "config": config.model_dump(mode="json"),
         },
         "cost": asdict(count_network(trained.module, config.frames, side)),
         "notes": list(config.notes),
@@ -68,6 +71,11 @@ def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_cli
     if config_path.resolve() != (folder / CONFIG).resolve():
         shutil.copyfile(config_path, folder / CONFIG)
     return measure(folder, clips=test_clips) if test_clips else dict(read_checkpoint(folder).card)
+
+
+def _command(name: str, overrides: Sequence[str]) -> str:
+    changes = (f"--set {shlex.quote(text)}" for text in overrides)
+    return " ".join([f"vizkit train checkpoints/{name}/{CONFIG} --out checkpoints/{name}", *changes])
 
 
 def measure(folder: Path, *, clips: int) -> dict[str, Any]:
@@ -86,16 +94,21 @@ def measure(folder: Path, *, clips: int) -> dict[str, Any]:
     card = dict(read_checkpoint(folder).card)
     network = load_network(folder)
     for part, count in (("test", clips), ("scores", min(clips, QUICK_CLIPS))):
-        card[part] = {name: _entry(value, card["name"], count) for name, value in score(network, clips=count).items()}
+        found = score(network, clips=count)
+        card[part] = {
+            key: _entry(value, card["name"], count, count if key.startswith("world.") else min(count, MOST_PICTURES))
+            for key, value in found.items()
+        }
     write_card(folder, card)
     return card
 
 
-def _entry(value: Score, name: str, clips: int) -> Mapping[str, Any]:
+def _entry(value: Score, name: str, asked: int, clips: int) -> Mapping[str, Any]:
     low, high = value.interval
     return {
         "value": round(value.value, 4),
         "interval": [round(low, 4), round(high, 4)],
         "n": value.n,
-        "command": f"vizkit score {name} --clips {clips} --json",
+        "clips": clips,
+        "command": f"vizkit score {name} --clips {asked} --json",
     }

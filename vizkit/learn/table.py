@@ -17,13 +17,17 @@ weights (half precision, safetensors), the config they were trained by, and a ca
 `make checkpoint NAME=cpnet-world` trains one again. This page is written by `make tables` from the cards.
 
 `in pair` is the share of the right member of a pair (left / right, falling / leaping, ...), given that the pair is right: 0.5 is chance and
-what a network that sees frames one by one gets. `shuffled` gives the frames in random order. Brackets hold 95 % intervals.
+what a network that sees frames one by one gets. `shuffled` gives the frames in random order, `one frame` one random frame again and again.
+Brackets hold 95 % intervals. These are the numbers of a card's block `test`, on 800 test clips (pictures: the first 200). The block
+`scores` holds the same measures on the first 50 clips, with the wider intervals of 50 clips: `vizkit score NAME --clips 50` gives them
+again within about a minute. A sample of 50 may well lie outside the narrower intervals of 800.
 """
 
 COLUMNS = (
     ("accuracy, 112 px", "world.accuracy_112"),
     ("in pair, 112 px", "world.in_pair_112"),
     ("in pair, shuffled", "world.shuffled_in_pair_112"),
+    ("accuracy, one frame", "world.one_frame_accuracy_112"),
     ("accuracy, 64 px", "world.accuracy_64"),
     ("in pair, 64 px", "world.in_pair_64"),
 )

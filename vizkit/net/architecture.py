@@ -78,8 +78,8 @@ class Architecture(Record):
         unknown = sorted(set(options) - set(known))
         if unknown:
             raise SettingError(f"{self.name} has no option {unknown[0]!r}. Known: {', '.join(known)}.", code="unknown_name")
-        if num_classes is not None and num_classes < 1:
-            raise SettingError(f"num_classes is {num_classes}, at least 1 is needed.")
+        if num_classes is not None and (not isinstance(num_classes, int) or num_classes < 1):
+            raise SettingError(f"num_classes is {num_classes!r}, a whole number of at least 1 is needed.")
         try:
             return build(self.classes if num_classes is None else num_classes, **{**self.options, **options})
         except ValueError as error:

@@ -14,9 +14,9 @@ from torch import nn
 
 from vizkit.contracts import Block, Record, Sampling, Stage
 from vizkit.digest import digest_tensors
-from vizkit.errors import unknown_name
+from vizkit.errors import SettingError, unknown_name
 
-THREADS = int(os.environ.get("VIZKIT_THREADS", str(min(2, os.cpu_count() or 1))))
+MOST_THREADS = 256
 
 
 def fix_threads() -> int:
@@ -24,9 +24,15 @@ def fix_threads() -> int:
 
     Returns:
         The number in force.
+
+    Raises:
+        SettingError: ``VIZKIT_THREADS`` is not a number of threads.
     """
-    if torch.get_num_threads() != THREADS:
-        torch.set_num_threads(THREADS)
+    text = os.environ.get("VIZKIT_THREADS") or str(min(2, os.cpu_count() or 1))
+    if not text.isdigit() or not 1 <= int(text) <= MOST_THREADS:
+        raise SettingError(f"VIZKIT_THREADS is {text!r}; give a number from 1 to {MOST_THREADS}.")
+    if torch.get_num_threads() != int(text):
+        torch.set_num_threads(int(text))
     return torch.get_num_threads()
 
 
@@ -81,8 +87,8 @@ class Network(Record):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over every weight and buffer."""
-        return digest_tensors(self.module.state_dict())
+        """SHA-256 of a checkpoint's weights file (checked when it was loaded), or over every weight and buffer of a random network."""
+        return str(self.card["digest"]) if self.card else digest_tensors(self.module.state_dict())
 
     def stage(self, name: str) -> Stage:
         """A stage by name.

@@ -47,7 +47,9 @@ class ProbedRun(Record):
         return self.network.module.get_submodule(path)
 
 
-def probe(network: Network, clip: VideoClip | SampledClip, *, sampling: Sampling | None = None, without: Sequence[str] = ()) -> ProbedRun:
+def probe(
+    network: Network, clip: VideoClip | SampledClip, *, sampling: Sampling | None = None, without: Sequence[str] | str = ()
+) -> ProbedRun:
     """Run a network once and keep what went through its stages and inserted blocks.
 
     The pass works on a module tree of its own over the network's weights, so that any number of threads may probe one network
@@ -63,6 +65,7 @@ def probe(network: Network, clip: VideoClip | SampledClip, *, sampling: Sampling
         SettingError: an unknown block, a sampling for a clip that is sampled already, or one frame for a module that compares frames.
         CheckpointError: the logits are not finite.
     """
+    without = tuple(dict.fromkeys([without] if isinstance(without, str) else without))
     sampled = _sampled(network, clip, sampling)
     taps: dict[str, Tap] = {}
     tree = network.tree(without)
@@ -73,7 +76,7 @@ def probe(network: Network, clip: VideoClip | SampledClip, *, sampling: Sampling
             stage = network.stage(block.stage)
             hooks.callback(tree.get_submodule(block.path).register_forward_hook(_block_tap(taps, block.name, stage)).remove)
         logits = _forward(network, tree, sampled)
-    return ProbedRun(sampled, network, Prediction(logits, network.labels), taps, tuple(without), _provenance(network, sampled, without))
+    return ProbedRun(sampled, network, Prediction(logits, network.labels), taps, without, _provenance(network, sampled, without))
 
 
 def predict(clip: VideoClip | SampledClip, network: Network, *, sampling: Sampling | None = None) -> Prediction:

@@ -18,7 +18,7 @@ from vizkit.motion.cpnet.module import CPModule
 from vizkit.net.network import Network
 from vizkit.net.ops import nearest_cells
 from vizkit.net.probe import ProbedRun, probe
-from vizkit.world import WorldClip
+from vizkit.world import WorldClip, clip
 
 Load = Callable[..., Network]
 
@@ -334,3 +334,11 @@ def test_a_block_of_another_kind_is_not_a_cp_module(run: ProbedRun) -> None:
     other = replace(run, network=network, taps={"res3.0": Tap(stage, torch.zeros(3, 2, 4, 4), torch.zeros(3, 2, 4, 4))})
     with pytest.raises(SettingError, match=r"Unknown block 'res3\.0'.*res2"):
         look(other, block="res3.0")
+
+
+def test_blocks_that_are_off_and_frames_that_repeat_are_told(small: Callable[..., Network]) -> None:
+    short = clip(0, frames=2, side_px=64).clip
+    run = probe(small(), short, sampling=Sampling(segments=4, frames=4, short_side_px=64, crop_px=64), without="res3.0")
+    notes = " ".join(analyze(run, Params()).notes)
+    assert "Switched off in this run: res3.0." in notes
+    assert "frames repeat" in notes

@@ -160,7 +160,7 @@ def analyze(run: ProbedRun, params: Params) -> Correspondences:
         clip=run.clip,
         params=params,
         shapes=_shapes(run, tap.before, features, module, found.index),
-        notes=_notes(name, module, float(change.max()), found.metric, params),
+        notes=_notes(run, name, module, float(change.max()), found.metric, params),
         provenance=replace(run.provenance, view="cpnet", params=params.model_dump()),
     )
 
@@ -247,7 +247,7 @@ def _query_cells(run: ProbedRun, params: Params, grid: Grid, change_grid: Grid, 
         return _largest(heat, params.queries, change_grid, grid)
     cells = []
     for t, x, y in params.points:
-        if not (0 <= t < frames and 0 <= x <= width - 1 and 0 <= y <= height - 1):
+        if not (0 <= t < frames and -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
             raise SettingError(
                 f"Point t={t}, x={x:g}, y={y:g} lies outside the clip: t 0..{frames - 1}, x 0..{width - 1}, y 0..{height - 1}.",
                 code="point",
@@ -296,12 +296,13 @@ def _shapes(
     )
 
 
-def _notes(name: str, module: CPModule | None, largest: float, metric: str, params: Params) -> tuple[str, ...]:
+def _notes(run: ProbedRun, name: str, module: CPModule | None, largest: float, metric: str, params: Params) -> tuple[str, ...]:
+    notes = _notes_of_run(run)
     if module is None:
-        return (
-            f"{name} is a stage without a CP module: arrows are nearest neighbours of its features, and nothing decides which are active.",
+        told = (
+            f"{name} is a stage without a CP module: arrows are nearest neighbours of its features, and nothing decides which are active."
         )
-    notes = []
+        return (*notes, told)
     if largest == 0:
         notes.append("Identity module: it adds exactly zero, so there is no feature change to show.")
     if metric != module.metric:
@@ -311,3 +312,13 @@ def _notes(name: str, module: CPModule | None, largest: float, metric: str, para
     if params.neighbors not in (None, module.neighbors):
         notes.append(f"k = {params.neighbors} neighbours; the module was trained with {module.neighbors}.")
     return tuple(notes)
+
+
+def _notes_of_run(run: ProbedRun) -> list[str]:
+    """Blocks that are off, and frames that the network saw more than once."""
+    notes = [f"Switched off in this run: {', '.join(run.without)}."] if run.without else []
+    if len(set(run.clip.index.tolist())) < len(run.clip.index):
+        notes.append(
+            "The clip has fewer frames than the network sees: frames repeat, and the nearest cell in a copy of a frame is the cell itself."
+        )
+    return notes

@@ -38,7 +38,8 @@ class Look(Settings):
 def draw(result: Correspondences, **look: object) -> FigureSpec:
     """Describe the picture of correspondences.
 
-    Filtered arrows are drawn first, active ones on top; the opacity of an active arrow is its share of the live channels.
+    Filtered arrows are drawn first, active ones on top; an active arrow is the
+    more opaque the more live channels it wins (0.45 for none to 1 for the largest share in the figure).
 
     Args:
         result: from :func:`vizkit.motion.cpnet.analysis.analyze`.

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vizkit.errors import unknown_name
+from vizkit.errors import SettingError, unknown_name
 from vizkit.net.ops import NearestCells, full_precision, nearest_cells
 
 Metric = Literal["semantic", "temporal", "spatiotemporal", "joint"]
@@ -60,6 +60,11 @@ class CPModule(nn.Module):
         for kind, name, known in (("metric", metric, get_args(Metric)), ("head", head, get_args(Head))):
             if name not in known:
                 raise unknown_name(kind, name, known)
+        for kind, number in (("neighbors", neighbors), ("shrink", shrink)):
+            if not isinstance(number, int) or number < 1:
+                raise SettingError(f"{kind} is {number!r}, a whole number of at least 1 is needed.")
+        if len(position_gain) != 3 or (widths is not None and not widths):
+            raise SettingError("position_gain needs three numbers (t, y, x), and widths at least one.")
         hidden = tuple(widths) if widths is not None else (channels // 4, channels // 2)
         self.channels, self.neighbors, self.shrink, self.head = channels, neighbors, shrink, head
         self.metric, self.position_weight = metric, position_weight

@@ -67,7 +67,7 @@ def build_cpnet(
             metric=metric,
             position_weight=position_weight,
             last_gain=last_gain,
-            position_gain=(position_gain[0], position_gain[1], position_gain[2]),
+            position_gain=tuple(position_gain),  # type: ignore[arg-type]
             feature_gain=feature_gain,
         )
 
