@@ -18,9 +18,9 @@ weights (half precision, safetensors), the config they were trained by, and a ca
 
 `in pair` is the share of the right member of a pair (left / right, falling / leaping, ...), given that the pair is right: 0.5 is chance and
 what a network that sees frames one by one gets. `shuffled` gives the frames in random order, `one frame` one random frame again and again.
-Brackets hold 95 % intervals. These are the numbers of a card's block `test`, on 800 test clips (pictures: the first 200). The block
-`scores` holds the same measures on the first 50 clips, with the wider intervals of 50 clips: `vizkit score NAME --clips 50` gives them
-again within about a minute. A sample of 50 may well lie outside the narrower intervals of 800.
+Brackets hold 95 % intervals. These are the numbers of a card's block `test`; the `clips` of each entry says on how many test clips it was
+measured. The block `scores` holds the same measures on the first 50 clips, with the wider intervals of 50 clips: `vizkit score NAME
+--clips 50` gives them again within about a minute. A sample of 50 may well lie outside the narrower intervals of `test`.
 """
 
 COLUMNS = (
