@@ -1,4 +1,4 @@
-"""Tensor functions that several papers share. Plain torch, CPU and GPU."""
+"""Nearest cells of other frames in feature space: exact, bounded in memory."""
 
 from __future__ import annotations
 

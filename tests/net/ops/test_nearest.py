@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vizkit.net.ops import CHUNK_ROWS, TWO_STAGE_FROM, nearest_cells
+from vizkit.net.ops.nearest import CHUNK_ROWS, TWO_STAGE_FROM, nearest_cells
 
 
 def features(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
