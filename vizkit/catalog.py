@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from vizkit.contracts import MotionModule, Settings
+from vizkit.contracts import Claim, MotionModule, Settings
 from vizkit.errors import unknown_name
 from vizkit.motion import cpnet
 from vizkit.net.architecture import Architecture
@@ -73,3 +73,20 @@ def architecture(name: str) -> Architecture:
         if entry.name == name:
             return entry
     raise unknown_name("architecture", name, [entry.name for entry in architectures()])
+
+
+def claims() -> tuple[Claim, ...]:
+    """What of the papers can be checked in minutes."""
+    return tuple(found for entry in MODULES for found in entry.claims)
+
+
+def claim(name: str) -> Claim:
+    """A claim by name.
+
+    Raises:
+        SettingError: an unknown name; the message lists the known ones.
+    """
+    for entry in claims():
+        if entry.name == name:
+            return entry
+    raise unknown_name("claim", name, [entry.name for entry in claims()])

@@ -11,9 +11,10 @@ import torch
 from vizkit.catalog import architecture
 from vizkit.checkpoint import Checkpoint
 from vizkit.contracts import Sampling, Stage
-from vizkit.net.architecture import IMAGENET_MEAN, IMAGENET_STD, Architecture, Published
-from vizkit.net.count import count_network, parameters_as_published
+from vizkit.net.architecture import IMAGENET_MEAN, IMAGENET_STD, Architecture
+from vizkit.net.count import count_network, gmacs_as_published, parameters_as_published
 from vizkit.net.network import Network
+from vizkit.net.probe import one_clip
 from vizkit.pipeline import available
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def describe_architecture(entry: Architecture) -> dict[str, Any]:
         "name": entry.name,
         "kind": "architecture",
         **_network_facts(entry, module, entry.classes, entry.frames, entry.size_px),
-        **_against_paper(module, entry.published),
+        **_against_paper(module, entry),
         "checkpoint": None,
     }
 
@@ -80,11 +81,11 @@ def _network_facts(entry: Architecture, module: nn.Module, classes: int, frames:
 
 def stage_facts(module: nn.Module, stages: Sequence[Stage], frames: int, size_px: int) -> list[dict[str, Any]]:
     """Geometry of every stage, with the grid [T, H, W] of its map for a clip of the given size."""
-    shapes: dict[str, tuple[int, int, int]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     tree = copy.deepcopy(module).to("meta").eval()
     for stage in stages:
         tree.get_submodule(stage.path).register_forward_hook(
-            lambda _module, _inputs, output, name=stage.name: shapes.__setitem__(name, _grid_of(output))
+            lambda _module, _inputs, output, stage=stage: shapes.__setitem__(stage.name, tuple(one_clip(output, stage.axes).shape[1:]))
         )
     with torch.no_grad():
         tree(torch.empty(1, 3, frames, size_px, size_px, device="meta"))
@@ -101,19 +102,19 @@ def stage_facts(module: nn.Module, stages: Sequence[Stage], frames: int, size_px
     ]
 
 
-def _grid_of(output: torch.Tensor) -> tuple[int, int, int]:
-    """(T, H, W) of [1, C, T, H, W] or of folded frames [T, C, H, W]."""
-    frames = output.shape[2] if output.ndim == 5 else output.shape[0]
-    return (frames, output.shape[-2], output.shape[-1])
-
-
-def _against_paper(module: nn.Module, published: Published | None) -> dict[str, Any]:
-    """The paper's numbers beside ours in the paper's own way of counting; the difference is that of the parameters."""
-    if published is None:
+def _against_paper(module: nn.Module, entry: Architecture | None) -> dict[str, Any]:
+    """The paper's numbers beside ours in the paper's own way of counting; the difference is that of the multiply-adds, if published."""
+    if entry is None or entry.published is None:
         return {"published": None, "ours_in_convention": None, "difference_percent": None}
-    ours = parameters_as_published(module, published)
+    published = entry.published
+    ours = {
+        "params": None if published.params is None else parameters_as_published(module, published),
+        "gmacs": None if published.gmacs is None else gmacs_as_published(module, published, entry.frames, entry.size_px),
+    }
+    told = {"params": published.params, "gmacs": published.gmacs}
+    compared = next((key for key in ("gmacs", "params") if told[key] is not None), None)
     return {
-        "published": {"params": published.params, "gmacs": published.gmacs, "convention": published.convention},
-        "ours_in_convention": {"params": ours, "gmacs": None},
-        "difference_percent": None if published.params is None else 100 * (ours - published.params) / published.params,
+        "published": {**told, "convention": published.convention},
+        "ours_in_convention": ours,
+        "difference_percent": None if compared is None else 100 * (ours[compared] - told[compared]) / told[compared],  # type: ignore[operator]
     }

@@ -13,7 +13,7 @@ from vizkit.cli.output import as_json, echo_json, facts, table
 from vizkit.errors import VizkitError, unknown_name
 
 WEIGHT_SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".tar"})
-ROW = ("name", "kind", "module", "frames", "size_px", "classes", "params", "gmacs", "blocks", "top1")
+ROW = ("name", "paper", "clip", "classes", "params", "gmacs", "published", "ours so counted", "difference", "blocks", "top1")
 
 
 @click.command()
@@ -22,7 +22,8 @@ ROW = ("name", "kind", "module", "frames", "size_px", "classes", "params", "gmac
 def models(name: str | None, as_json: bool) -> None:
     """List the architectures and checkpoints, or one of them by NAME.
 
-    "params" counts every parameter; "gmacs" are multiply-adds of one clip in 1e9 (convolutions, linear layers, matrix products).
+    "params" counts every parameter; "gmacs" are multiply-adds of one clip in 1e9 (convolutions, linear layers, matrix products,
+    correlations). "published" are the paper's own figures, "ours so counted" are ours in the paper's counting.
     """
     from vizkit.catalog import architectures
     from vizkit.checkpoint import checkpoints
@@ -45,12 +46,26 @@ def _cell(entry: Mapping[str, Any], column: str) -> object:
     if column == "params":
         return f"{entry['params']:,}"
     if column == "gmacs":
-        return f"{entry['gmacs']:.2f}"
+        return f"{entry['gmacs']:.3f}"
+    if column == "paper":
+        return entry["module"] or "-"
+    if column == "clip":
+        return f"{entry['frames']} x {entry['size_px']} px"
+    if column in ("published", "ours so counted"):
+        return _counted(entry["published" if column == "published" else "ours_in_convention"])
+    if column == "difference":
+        return "-" if entry["difference_percent"] is None else f"{entry['difference_percent']:+.1f} %"
     if column == "blocks":
         return len(entry["blocks"])
     if column == "top1":
         return (entry["checkpoint"] or {}).get("top1")
     return entry[column] or "-"
+
+
+def _counted(figures: Mapping[str, Any] | None) -> str:
+    """Parameters and multiply-adds as they are published: ``"11.3 M, 4.7 G"``."""
+    told = [f"{figures[key]:.4g} {unit}" for key, unit in (("params", "M"), ("gmacs", "G")) if figures[key] is not None] if figures else []
+    return ", ".join(told) or "-"
 
 
 def _details(entry: Mapping[str, Any]) -> str:
@@ -61,8 +76,7 @@ def _details(entry: Mapping[str, Any]) -> str:
         **{f"view {key}": "yes" if why is True else why for key, why in entry["views"].items()},
     }
     if entry["published"]:
-        ours = entry["ours_in_convention"]["params"]
-        more["published params"] = f"{entry['published']['params']} (ours {ours:.3f}, {entry['difference_percent']:+.1f} %)"
+        more["published"] = f"{_counted(entry['published'])} (ours {_counted(entry['ours_in_convention'])})"
         more["counted as"] = entry["published"]["convention"]
     return f"{stages}\n\n{facts({**more, **(entry['checkpoint'] or {})})}"
 

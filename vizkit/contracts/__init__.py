@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from vizkit.contracts.base import Record, Settings
 from vizkit.contracts.clips import PREVIEW_FRAMES, PREVIEW_SHORT_SIDE_PX, ClipWarning, SampledClip, Sampling, VideoClip, Window
-from vizkit.contracts.networks import Block, Grid, LabelScore, Prediction, Provenance, Stage, Tap
-from vizkit.contracts.papers import Citation, MotionModule, Score, ViewResult
+from vizkit.contracts.networks import Axes, Block, Grid, LabelScore, Prediction, Provenance, Stage, Tap
+from vizkit.contracts.papers import Citation, Claim, Measured, MotionModule, Score, Verdict, ViewResult
 
 __all__ = [
-    "PREVIEW_FRAMES", "PREVIEW_SHORT_SIDE_PX", "Block", "Citation", "ClipWarning", "Grid", "LabelScore", "MotionModule", "Prediction",
-    "Provenance", "Record", "SampledClip", "Sampling", "Score", "Settings", "Stage", "Tap", "VideoClip", "ViewResult", "Window",
+    "PREVIEW_FRAMES", "PREVIEW_SHORT_SIDE_PX", "Axes", "Block", "Citation", "Claim", "ClipWarning", "Grid", "LabelScore", "Measured",
+    "MotionModule", "Prediction", "Provenance", "Record", "SampledClip", "Sampling", "Score", "Settings", "Stage", "Tap", "Verdict",
+    "VideoClip", "ViewResult", "Window",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from vizkit.errors import SettingError
 
 if TYPE_CHECKING:
     import torch
+
+Axes = Literal["BCTHW", "FCHW", "BTHWC", "BNC"]
+"""Order of a stage's output: clip, frames folded into the batch, channels last, or tokens (class token first) beside their (T, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Stage:
     """Sampled frames between neighbouring time steps."""
     origin_px: float
     """Pixel index of the centre of cell 0."""
+    axes: Axes = "BCTHW"
+    """Order of the axes of the module's output; taps are always [C, T, H, W]."""
 
     def grid(self, shape: Sequence[int]) -> Grid:
         """Give this stage's geometry to a map of shape (T, H, W)."""

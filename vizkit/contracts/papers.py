@@ -50,6 +50,50 @@ class Citation:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """Something that a paper says and that can be checked on one machine in minutes."""
+
+    name: str
+    """E.g. ``"cpnet-toy"``."""
+    paper: str
+    """Key of the view, e.g. ``"cpnet"``."""
+    statement: str
+    """One sentence: what is checked, and the bar that decides."""
+    published: str
+    """What the paper says, with table or section."""
+    params: str
+    """``"module.path:class"`` of its :class:`Settings`: ``full``, ``seeds`` and its own."""
+    run: str
+    """``"module.path:function"``: ``(params, report) -> Verdict``; ``report`` takes lines of progress."""
+    minutes: float
+    """About how long it takes on two cores."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One number of a claim."""
+
+    network: str
+    """What was measured."""
+    seed: int
+    """Its seed."""
+    value: float
+    """The number."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out of a claim."""
+
+    reproduced: bool
+    """Whether the bar of the statement was met."""
+    ours: tuple[Measured, ...]
+    """The numbers."""
+    reason: str
+    """One sentence: which bar was met or missed."""
+
+
+@dataclass(frozen=True)
 class MotionModule:
     """What the catalogue, the command line, the pages and the scores need of a paper.
 
@@ -78,6 +122,8 @@ class MotionModule:
     """``(record, truth) -> dict[str, float]``: the same measures for one picture whose truth is known."""
     how_to_read: str
     """One sentence: how to read this picture."""
+    claims: tuple[Claim, ...] = ()
+    """What of the paper can be checked in minutes."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from vizkit.contracts import Provenance, Record
 
-Role = Literal["frame", "active", "filtered", "proposal", "query", "truth", "region", "neutral"]
-"""What a mark stands for. ``active``: red solid; ``filtered``: blue dashed; ``proposal``: grey solid (no module decided)."""
+Role = Literal["frame", "active", "filtered", "proposal", "query", "truth", "region", "peak", "neutral"]
+"""What a mark stands for. ``active``: red solid; ``filtered``: blue dashed; ``proposal``: grey solid (no module decided); ``peak``: the
+largest value of a map, white with a dark casing."""
 
 ColorMap = Literal["inferno", "viridis", "cividis", "gray", "diverging", "wheel"]
 
@@ -64,6 +65,66 @@ class HeatLayer(Record):
         low, high = self.limits
         if not (np.isfinite(low) and np.isfinite(high) and low < high):
             raise ValueError(f"HeatLayer.limits: expected finite low < high, got {self.limits}.")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MotionLayer(Record):
+    """Displacements on a grid of cells: hue from direction, saturation from length, faded by confidence.
+
+    Vectors and confidence are interpolated to the panel's pixels and coloured after that, never the other way round.
+    """
+
+    vectors: NDArray[np.float32]
+    """[h, w, 2] (x, y) in ``unit``; NaN where nothing is known (drawn as the backdrop)."""
+    confidence: NDArray[np.float32]
+    """[h, w] in 0..1: share of the wheel's colour; the rest is the backdrop."""
+    origin_px: float
+    """Panel pixel of the centre of cell 0."""
+    stride_px: float
+    """Panel pixels between neighbouring cells."""
+    max_magnitude: float
+    """Length of full colour; shared by all panels of one key."""
+    name: str = "motion"
+    """Shown in the layer list."""
+    unit: str = "px per frame"
+    """Unit of the vectors."""
+    backdrop: Literal["white", "picture"] = "white"
+    """What shows where the confidence is low: white paper, or the layers below."""
+    opacity: float = 1.0
+    """0 hides the layer."""
+    smooth: bool = True
+    """Interpolate bilinearly between cell centres; False shows the cells."""
+
+    def __post_init__(self) -> None:
+        """Check shapes and the length of full colour."""
+        sizes: dict[str, int] = {}
+        self._expect("vectors", ("h", "w", 2), sizes, "float32")
+        self._expect("confidence", ("h", "w"), sizes, "float32")
+        if not (np.isfinite(self.max_magnitude) and self.max_magnitude > 0):
+            raise ValueError(f"MotionLayer.max_magnitude: expected a positive number, got {self.max_magnitude}.")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PolygonLayer(Record):
+    """Filled outlines in one panel, such as the petals of a polar histogram."""
+
+    outlines: tuple[NDArray[np.float64], ...]
+    """[N, 2] panel pixels each; closed by themselves."""
+    role: Role
+    """What they stand for."""
+    label: tuple[str, ...] = ()
+    """One text on hover for each outline, or empty."""
+    filled: bool = True
+    """False draws the lines alone (axes, rings)."""
+    name: str = "outlines"
+    """Shown in the layer list."""
+
+    def __post_init__(self) -> None:
+        """Check the shapes."""
+        if any(outline.ndim != 2 or outline.shape[1] != 2 for outline in self.outlines):
+            raise ValueError("PolygonLayer.outlines: expected arrays [N, 2].")
+        if self.label and len(self.label) != len(self.outlines):
+            raise ValueError(f"PolygonLayer.label: expected {len(self.outlines)} texts, got {len(self.label)}.")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -118,7 +179,7 @@ class ArrowLayer(Record):
         self._expect("weight", ("N",), sizes, "float32")
 
 
-Layer = ImageLayer | HeatLayer | PointLayer | ArrowLayer
+Layer = ImageLayer | HeatLayer | MotionLayer | PolygonLayer | PointLayer | ArrowLayer
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -20,18 +20,24 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Published:
-    """What a paper says about its network, and how it counted."""
+    """What a paper (or the place where its weights are published) says about a network, and how it counted."""
 
     params: float | None
-    """In the paper's unit."""
+    """In ``unit``, if published."""
     gmacs: float | None
     """Multiply-adds in 1e9, if published."""
     convention: str
-    """How the paper counted, as found by re-counting."""
+    """How it was counted, as found by re-counting."""
     unit: float = 2.0**20
     """Parameters per unit of ``params``."""
     weights_only: bool = True
     """Convolution and linear weights only; biases and norms left out."""
+    frames: int | None = None
+    """Frames of the clip that ``gmacs`` was counted on, where these differ from the architecture's."""
+    size_px: int | None = None
+    """Side of that clip, where it differs."""
+    norm_macs: float = 0.0
+    """Multiply-adds that the counting gives to every element of a batch norm's output (0 in the papers, 5 in old counters)."""
 
 
 @dataclass(frozen=True, repr=False)

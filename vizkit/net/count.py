@@ -49,6 +49,24 @@ def count_parameters(module: nn.Module, *, weights_only: bool = False) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if not weights_only or parameter.ndim > 1)
 
 
+def gmacs_as_published(module: nn.Module, published: Published, frames: int, size_px: int) -> float:
+    """Multiply-adds in 1e9 in a paper's own counting, on its own clip.
+
+    Args:
+        module: the network.
+        published: the paper's figures and how it counted.
+        frames: frames of the architecture's clip, where the paper counted on it.
+        size_px: side of that clip.
+    """
+    shapes = copy.deepcopy(module).to("meta").eval()
+    normed = [0]
+    for part in shapes.modules():
+        if isinstance(part, nn.BatchNorm2d | nn.BatchNorm3d):
+            part.register_forward_hook(lambda _module, _inputs, output: normed.__setitem__(0, normed[0] + output.numel()))
+    cost = count_network(shapes, published.frames or frames, published.size_px or size_px)
+    return cost.gmacs + published.norm_macs * normed[0] / 1e9
+
+
 def parameters_as_published(module: nn.Module, published: Published) -> float:
     """Number of parameters in a paper's own counting and unit."""
     return count_parameters(module, weights_only=published.weights_only) / published.unit

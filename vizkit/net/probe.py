@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from vizkit.clip import sample
-from vizkit.contracts import Prediction, Provenance, Record, SampledClip, Sampling, Stage, Tap, VideoClip
+from vizkit.contracts import Axes, Prediction, Provenance, Record, SampledClip, Sampling, Stage, Tap, VideoClip
 from vizkit.errors import CheckpointError, NotAvailableError, SettingError
 from vizkit.net.network import Network, fix_threads
 
@@ -115,22 +115,35 @@ def _forward(network: Network, tree: nn.Module, clip: SampledClip) -> Any:
     return logits.numpy()
 
 
-def _one_clip(value: torch.Tensor) -> torch.Tensor:
-    """[1, C, T, H, W] or folded [T, C, H, W] -> [C, T, H, W]."""
-    return (value[0] if value.ndim == 5 else value.transpose(0, 1)).detach().float()
+def one_clip(output: Any, axes: Axes) -> torch.Tensor:
+    """The map of one clip as [C, T, H, W].
+
+    Args:
+        output: what a module returned; of a tuple the first entry counts (with ``"BNC"`` the second one is (T, H, W)).
+        axes: order of its axes, see :data:`vizkit.contracts.Axes`.
+    """
+    value: torch.Tensor = output[0] if isinstance(output, tuple) else output
+    if axes == "BNC":
+        frames, height, width = (int(side) for side in output[1])
+        value = value[:, -frames * height * width :].transpose(1, 2).unflatten(2, (frames, height, width))
+    elif axes == "FCHW":
+        value = value.transpose(0, 1)[None]
+    elif axes == "BTHWC":
+        value = value.permute(0, 4, 1, 2, 3)
+    return value[0].detach().float()
 
 
 def _stage_tap(taps: dict[str, Tap], stage: Stage) -> Callable[..., None]:
-    def keep(_module: nn.Module, _inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-        kept = _one_clip(output)
+    def keep(_module: nn.Module, _inputs: tuple[Any, ...], output: Any) -> None:
+        kept = one_clip(output, stage.axes)
         taps[stage.name] = Tap(stage, kept, kept)
 
     return keep
 
 
 def _block_tap(taps: dict[str, Tap], name: str, stage: Stage) -> Callable[..., None]:
-    def keep(_module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        taps[name] = Tap(stage, _one_clip(inputs[0]), _one_clip(output))
+    def keep(_module: nn.Module, inputs: tuple[torch.Tensor, ...], output: Any) -> None:
+        taps[name] = Tap(stage, one_clip(inputs[0], "BCTHW"), one_clip(output, "BCTHW"))
 
     return keep
 

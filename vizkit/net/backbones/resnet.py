@@ -144,7 +144,7 @@ class FrameResNet(nn.Module):
                     self.blocks += (Block(f"{name}.{position}", f"{path}.{position}.motion", name),)
             self.add_module(path, stage)
             geometry = geometry.through(3, step, 1)
-            self.stages += (Stage(name, path, outputs, geometry.stride_px, 1, geometry.origin_px),)
+            self.stages += (Stage(name, path, outputs, geometry.stride_px, 1, geometry.origin_px, "FCHW"),)
         if plan:
             raise ValueError(f"There is no residual block at {sorted(plan)} in a ResNet-{depth}.")
         self.dropout = nn.Dropout(dropout)

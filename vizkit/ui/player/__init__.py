@@ -34,6 +34,8 @@ class Pick:
     """Model pixels from the left."""
     y: float
     """Model pixels from the top."""
+    panel: str = ""
+    """Name of the panel."""
 
 
 def player(
