@@ -1,0 +1,13 @@
+"""Differences of features between neighbouring frames."""
+
+from __future__ import annotations
+
+from vizkit.catalog import module, params_of
+from vizkit.ui import page, panels
+from vizkit.ui.export import export_buttons
+
+scene = page.setup(module("sixth").title, about=module("sixth").how_to_read)
+page.clip_caption(scene)
+shown = panels.picture(scene, "sixth", lambda _network: panels.Choice(params_of(module("sixth"))(), {}), key="sixth")
+if shown:
+    export_buttons(shown.spec, key="export")
