@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -49,20 +49,18 @@ class ClassifyAndFollow:
     """Cross-entropy on the labels, and the true motion of every cell of res4 to the next frame, relative to the background.
 
     A label says one thing about a whole clip; the motion of the cells says where and how far, which is what lets small networks
-    learn direction within minutes. Object cells count eight times as much; lengths are in units of ``STEP_SIDES``.
+    learn direction within minutes. Object cells count eight times as much; lengths are in units of ``STEP_SIDES``. Where res4 has
+    fewer time steps than the clip has frames, the deepest stage above it that has all of them is followed.
     """
 
     def __init__(self, stages: tuple[Stage, ...]) -> None:
-        self.stage = next(stage for stage in stages if stage.name == FOLLOWED_STAGE)
+        names = [stage.name for stage in stages]
+        self.stage = [stage for stage in stages[: names.index(FOLLOWED_STAGE) + 1] if stage.stride_frames == 1][-1]
         self.heads: nn.Module = nn.Conv2d(self.stage.channels, 2, 1)
 
     def loss(self, network: nn.Module, clips: torch.Tensor, batch: WorldBatch) -> tuple[torch.Tensor, dict[str, float]]:
         """Sum of both losses; the share of right answers and the mean angle error of moving cells."""
-        if not isinstance(network, FrameResNet):
-            raise TypeError("Following cells needs a frame-wise ResNet.")
-        maps = network.features(clips)
-        logits = network.classify(maps[network.stages[-1].name], clips.shape[2]).float()
-        features = maps[self.stage.name]
+        features, logits = self._run(network, clips)
         said = self.heads(features).float().unflatten(0, (len(clips), -1)).movedim(2, -1)[:, :-1].flatten(1, 3)  # [B, (T-1)*h*w, 2]
         step, layer = cell_steps(batch.scenes, self.stage, features.shape[2])
         weight = torch.where(layer > 0, OBJECT_WEIGHT, 1.0)
@@ -72,6 +70,19 @@ class ClassifyAndFollow:
         aligned = F.cosine_similarity(said[moving], step[moving], dim=-1).mean().nan_to_num()  # 0 where nothing moves
         right = (logits.argmax(1) == batch.labels).float().mean()
         return loss, {"accuracy": float(right), "alignment": round(float(aligned.detach()), 4)}
+
+    def _run(self, network: nn.Module, clips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What leaves the followed stage, behind a module that stands after it, as [B*T, C, h, w], and the logits [B, classes]."""
+        kept: list[Any] = []
+        follower = f"after.{self.stage.name}"
+        path = follower if follower in dict(network.named_modules()) else self.stage.path
+        hook = network.get_submodule(path).register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+        try:
+            logits = network(clips).float()
+        finally:
+            hook.remove()
+        found = kept[0][0] if isinstance(kept[0], tuple) else kept[0]
+        return (found if self.stage.axes == "FCHW" else found.transpose(1, 2).flatten(0, 1)), logits
 
 
 def cell_steps(scenes: PaintedScene, stage: Stage, side: int) -> tuple[torch.Tensor, torch.Tensor]:

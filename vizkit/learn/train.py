@@ -32,6 +32,7 @@ from vizkit.world import LABELS, WorldBatch, render
 STATE, LOG = "state.pt", "log.jsonl"
 WORLD_MEAN, WORLD_STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 LOG_EVERY = 20
+LEAST_CHANNELS = 8
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -130,7 +131,9 @@ def build_network(config: TrainingConfig) -> nn.Module:
     if config.objective == "dense":  # no label is learned: every class gets the same probability
         nn.init.zeros_(network.fc.weight)  # type: ignore[arg-type, union-attr]
         nn.init.zeros_(network.fc.bias)  # type: ignore[arg-type, union-attr]
-    return network.to(memory_format=torch.channels_last)
+    # Fewer channels corrupt memory: backward of channels-last float32 convolutions in torch 2.15 on processors without AVX-512.
+    wide_enough = all(part.out_channels >= LEAST_CHANNELS for part in network.modules() if isinstance(part, nn.Conv2d))
+    return network.to(memory_format=torch.channels_last) if wide_enough else network
 
 
 def _start(config: TrainingConfig, folder: Path) -> Run:
