@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vizkit.net.ops.nearest import CHUNK_ROWS, TWO_STAGE_FROM, nearest_cells
+from vizkit.net.ops import nearest
+from vizkit.net.ops.nearest import FOLD, nearest_cells
 
 
 def features(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -51,11 +53,8 @@ def test_vector_v2(dtype: torch.dtype) -> None:
 
 # ------------------------------------------------------------------------------------------------ brute force
 
-AROUND_THE_THRESHOLD = [(2, 8, 3, 5, 7), (1, 3, 2, 1, 1), (1, 5, 4, 16, 31), (1, 5, 4, 16, 32), (1, 5, 3, 23, 29), (1, 6, 2, 33, 31)]
-"""[B, C, T, H, W] with fewer and with more cells than the two-stage search starts at; odd sides, several chunks of rows per frame."""
 
-
-@pytest.mark.parametrize("shape", AROUND_THE_THRESHOLD)
+@pytest.mark.parametrize("shape", [(2, 8, 3, 5, 7), (1, 3, 2, 1, 1), (1, 5, 4, 16, 31), (1, 5, 3, 23, 30)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_nearest_are_found_exactly(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     maps = features(*shape, dtype=dtype)
@@ -68,13 +67,66 @@ def test_the_nearest_are_found_exactly(shape: tuple[int, ...], dtype: torch.dtyp
     assert index.dtype == torch.int64
 
 
-def test_the_sizes_lie_on_both_sides_of_the_threshold() -> None:
-    totals = [frames * height * width for _, _, frames, height, width in AROUND_THE_THRESHOLD]
-    assert min(totals) < TWO_STAGE_FROM < max(totals)
-    assert any(height * width > CHUNK_ROWS for _, _, _, height, width in AROUND_THE_THRESHOLD)
+@pytest.mark.parametrize("rows", ["clip", "less", 320, 60, 1])
+@pytest.mark.parametrize("fold", [2, FOLD, 10_000])  # folded many times, once or twice, never
+@pytest.mark.parametrize("ties", ["any", "lowest"])
+@pytest.mark.parametrize("shape", [(1, 6, 5, 9, 11), (2, 6, 2, 16, 20), (1, 6, 9, 1, 1)])
+def test_every_way_finds_the_same(
+    monkeypatch: pytest.MonkeyPatch, rows: int | str, fold: int, ties: Literal["any", "lowest"], shape: tuple[int, ...]
+) -> None:
+    """The clip whole, frame by frame, in parts of frames or row by row; however often the columns are folded."""
+    monkeypatch.setattr(nearest, "FOLD", fold)
+    cells, total = shape[3] * shape[4], shape[2] * shape[3] * shape[4]
+    numbers = max(nearest._padded(total - cells, 3), 3 * 8) * {"clip": total, "less": total - 1}.get(rows, rows)
+    monkeypatch.setattr(nearest, "BUFFER", numbers)
+    compared = count_calls(monkeypatch, "_compare_whole")
+    maps = features(*shape)
+    index, distance = nearest_cells(maps, 3, ties=ties)
+    expected, expected_distance = brute_force(maps, 3)
+    assert np.array_equal(index.numpy(), expected)
+    assert np.allclose(distance.numpy(), expected_distance, rtol=1e-5, atol=1e-5)
+    assert len(compared) == (shape[0] if rows == "clip" or (isinstance(rows, int) and rows >= total) else 0)
 
 
-def test_more_neighbours_than_blocks_of_columns() -> None:
+def count_calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
+    """Let a function of the module note its calls."""
+    calls: list[str] = []
+    own = getattr(nearest, name)
+    monkeypatch.setattr(nearest, name, lambda *given: (calls.append(name), own(*given))[1])
+    return calls
+
+
+def test_a_clip_of_any_length_stays_within_the_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest, "BUFFER", 4_000)
+    sizes: list[int] = []
+    largest = nearest._largest
+    monkeypatch.setattr(nearest, "_largest", lambda scores, count: (sizes.append(scores.numel()), largest(scores, count))[1])
+    for frames in (2, 8, 30):
+        nearest_cells(features(1, 4, frames, 6, 6), 3)
+    assert 3_000 < max(sizes) <= 4_000
+
+
+@pytest.mark.parametrize("columns", [1, 127, 128, 1_372, 21_952])
+def test_columns_are_padded_by_little_and_the_padding_is_never_chosen(columns: int) -> None:
+    padded = nearest._padded(columns, 8)
+    assert 0 <= padded - columns <= columns / 16
+    scores = torch.full((3, padded), -torch.inf)
+    scores[:, :columns] = -1e30 * features(3, columns).abs()
+    chosen = nearest._largest(scores, min(8, columns))
+    assert chosen.max() < columns
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_largest_are_found_wherever_they_lie(seed: int) -> None:
+    """Equal scores, scores of one fold, all of them infinitely small but ``count``."""
+    scores = torch.full((40, 2 * FOLD * 6 * FOLD), -torch.inf)
+    places = torch.rand(40, scores.shape[1], generator=torch.Generator().manual_seed(seed)).argsort(1)[:, :6]
+    places[20:] = places[20:, :1] % (scores.shape[1] // FOLD) + scores.shape[1] // FOLD * torch.arange(6)  # one fold
+    scores.scatter_(1, places, (places % 3).float())
+    assert torch.equal(nearest._largest(scores, 6).sort(1).values, places.sort(1).values)
+
+
+def test_more_neighbours_than_folds_of_columns() -> None:
     maps = features(1, 4, 3, 25, 28)
     index, _ = nearest_cells(maps, 64)
     assert np.array_equal(index.numpy(), brute_force(maps, 64)[0])

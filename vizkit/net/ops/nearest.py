@@ -7,13 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 
 from vizkit.errors import CheckpointError, SettingError
 
-CHUNK_ROWS = 256
-BLOCK_COLUMNS = 32
-TWO_STAGE_FROM = 2000
+BUFFER = 10 * 2**20  # numbers in the largest buffer: 42 MB in float32
+FOLD = 8
 TIED = 1e-9  # squared distances that differ by less, relative to the largest norm, are ties
 TINY = 1e-30
 
@@ -41,9 +39,10 @@ def nearest_cells(
 ) -> NearestCells:
     """Find, for every cell, the nearest cells of the other frames in feature space (CPNet, section 3.1).
 
-    Exact. Rows of one frame are compared with all cells in chunks of 256, so the (T*H*W)^2 matrix never exists: at
-    T = 8, 56 x 56 and C = 64 the buffer takes 26 MB. The mean feature is subtracted first, which changes no distance and
-    saves float32 from cancellation; the distances of the chosen pairs are computed anew from their differences.
+    Exact. Some rows of one frame at a time are compared with the other frames, in a buffer of at most 42 MB that is used again,
+    so the (T*H*W)^2 matrix never exists. Clips whose scores fit into the buffer (T = 8, 14 x 14) are compared whole, each pair
+    of frames once. The mean feature is subtracted first, which changes no distance and saves float32 from cancellation; the
+    distances of the chosen pairs are computed anew from their differences.
 
     Args:
         features: [B, C, T, H, W], float32 or float64 (half types are compared in float32). No gradient flows through the choice.
@@ -71,39 +70,80 @@ def nearest_cells(
     if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < total:
         raise SettingError(f"A query lies outside the cells 0..{total - 1}.", code="query")
     points = points if points.dtype == torch.float64 or ties == "lowest" else points.float()
-    if not bool(torch.isfinite(points).all()):
-        raise CheckpointError("The features hold NaN or infinite values; there are no nearest cells.", code="not_finite")
-    chunks = [part for t in range(frames) for part in torch.nonzero(rows // cells == t)[:, 0].split(CHUNK_ROWS) if len(part)]
     index = torch.empty(batch, len(rows), neighbors, dtype=torch.int64, device=features.device)
     distance = points.new_empty(index.shape)
     with full_precision(features):
         for clip in range(batch):
-            keys = points[clip].double() if ties == "lowest" else points[clip]
-            _search(keys - keys.mean(0), rows, chunks, cells, ties, index[clip], distance[clip])
+            keys = _centred(points[clip].double() if ties == "lowest" else points[clip])
+            _search(keys, rows, query is None, cells, ties, index[clip], distance[clip])
     return NearestCells(index, distance.to(features.dtype) if features.is_floating_point() else distance)
 
 
+def _centred(points: torch.Tensor) -> torch.Tensor:
+    """[N, C] -> [N, C + 2], every row (x, -|x|^2 / 2, 1): its product with (y, 1, -|y|^2 / 2) is -|x - y|^2 / 2."""
+    mean = points.mean(0)
+    if not bool(torch.isfinite(mean).all()):
+        raise CheckpointError("The features hold NaN or infinite values; there are no nearest cells.", code="not_finite")
+    keys = points.new_empty(len(points), points.shape[1] + 2)
+    centred = torch.sub(points, mean, out=keys[:, :-2])
+    keys[:, -2] = torch.linalg.vector_norm(centred, dim=1).square() / -2
+    keys[:, -1] = 1
+    return keys
+
+
 def _search(
-    keys: torch.Tensor, rows: torch.Tensor, chunks: list[torch.Tensor], cells: int, ties: str, index: torch.Tensor, distance: torch.Tensor
+    keys: torch.Tensor, rows: torch.Tensor, every: bool, cells: int, ties: str, index: torch.Tensor, distance: torch.Tensor
 ) -> None:
-    """Fill ``index`` and ``distance`` [Q, k] of one clip, chunk by chunk (each of one frame), in one buffer that is used again."""
-    total = len(keys)
-    padded = math.ceil(total / BLOCK_COLUMNS) * BLOCK_COLUMNS
-    norms = F.pad((keys**2).sum(1), (0, padded - total), value=math.inf)
-    columns = F.pad(keys, (0, 0, 0, padded - total)).T
-    buffer = keys.new_empty(max((len(part) for part in chunks), default=0), padded)
-    for part in chunks:
-        asked = keys[rows[part]]
-        scores = torch.addmm(norms, asked, columns, alpha=-2, out=buffer[: len(part)])
-        own = int(rows[part[0]]) // cells
-        scores[:, own * cells : (own + 1) * cells] = math.inf
-        if ties == "lowest":
-            scores = torch.round((scores + (asked**2).sum(1, keepdim=True)) / (norms[:total].max() + TINY) / TIED)
-        chosen = _smallest(scores, index.shape[1], total, ties)
-        exact = ((asked[:, None] - keys[chosen]) ** 2).sum(-1)
-        compared = scores.gather(1, chosen) if ties == "lowest" else exact
-        order = compared.sort(dim=1, stable=True).indices
-        index[part], distance[part] = chosen.gather(1, order), exact.gather(1, order).to(distance.dtype)
+    """Fill ``index`` and ``distance`` [Q, k] of one clip chunk by chunk, in buffers that are used again.
+
+    The columns of a row's scores are the cells of the other frames in order. A chunk lies in one frame, unless it is the whole clip.
+    """
+    count, columns = index.shape[1], len(keys) - cells
+    most = max(1, BUFFER // max(_padded(columns, count), count * keys.shape[1]))
+    whole = every and len(keys) <= most
+    chunks = [rows] if whole else [part for t in range(len(keys) // cells) for part in torch.nonzero(rows // cells == t)[:, 0].split(most)]
+    longest = max(len(part) for part in chunks)
+    scores = keys.new_full((longest, _padded(columns, count)), -math.inf)
+    gathered = keys.new_empty(longest * count, keys.shape[1])
+    unit = (-2 * keys[:, -2].min() + TINY) * TIED / 2
+    for part in (part for part in chunks if len(part)):
+        asked, own = keys[rows[part]], (rows[part] // cells * cells)[:, None]
+        here = scores[: len(part)]
+        if whole:
+            _compare_whole(here[:, :columns], keys, cells)
+        else:
+            _compare(here[:, :columns], asked, keys, int(own[0]), cells)
+        chosen = _lowest_of_tied(here, count, unit) if ties == "lowest" else _largest(here, count)
+        chosen += (chosen >= own) * cells
+        picked = torch.index_select(keys, 0, chosen.flatten(), out=gathered[: chosen.numel()]).unflatten(0, chosen.shape)
+        exact = picked.sub_(asked[:, None])[..., :-2].square_().sum(-1)
+        if ties == "any":
+            exact, order = exact.sort(dim=1)
+            chosen = chosen.gather(1, order)
+        index[part], distance[part] = chosen, exact.to(distance.dtype)
+
+
+def _compare(scores: torch.Tensor, asked: torch.Tensor, keys: torch.Tensor, own: int, cells: int) -> None:
+    """Scores [Q, N - cells] of rows of one frame (its cells begin at ``own``) with the cells of all others."""
+    turned = _turned(asked)
+    torch.mm(turned, keys[:own].T, out=scores[:, :own])
+    torch.mm(turned, keys[own + cells :].T, out=scores[:, own:])
+
+
+def _compare_whole(scores: torch.Tensor, keys: torch.Tensor, cells: int) -> None:
+    """Scores [N, N - cells] of all cells, each pair of frames once: they are symmetric."""
+    of_frame = scores.unflatten(0, (-1, cells))
+    for t, start in enumerate(range(0, len(keys) - cells, cells)):
+        end = start + cells
+        later = torch.mm(_turned(keys[start:end]), keys[end:].T, out=of_frame[t, :, start:])
+        of_frame[t + 1 :, :, start:end] = later.unflatten(1, (-1, cells)).permute(1, 2, 0)
+
+
+def _turned(keys: torch.Tensor) -> torch.Tensor:
+    """Rows (x, -|x|^2 / 2, 1) -> (x, 1, -|x|^2 / 2)."""
+    turned = keys.clone()
+    turned[:, -2:] = keys[:, -2:].flip(1)
+    return turned
 
 
 def _shapes_only(points: torch.Tensor, rows: int, neighbors: int) -> NearestCells:
@@ -112,14 +152,34 @@ def _shapes_only(points: torch.Tensor, rows: int, neighbors: int) -> NearestCell
     return NearestCells(scores[..., :neighbors].long(), scores[..., :neighbors])
 
 
-def _smallest(scores: torch.Tensor, count: int, total: int, ties: str) -> torch.Tensor:
-    """Columns of the ``count`` smallest scores of each row; a row of infinities beyond ``total`` pads the blocks."""
-    if ties == "lowest":
-        return scores.sort(dim=1, stable=True).indices[:, :count].sort(dim=1).values
-    if total < TWO_STAGE_FROM:
-        return scores.topk(count, dim=1, largest=False).indices
-    blocks = scores.view(len(scores), -1, BLOCK_COLUMNS)
-    near = blocks.amin(2).topk(min(count, blocks.shape[1]), dim=1, largest=False).indices
-    kept = blocks.gather(1, near[..., None].expand(-1, -1, BLOCK_COLUMNS)).flatten(1)
-    inside = kept.topk(count, dim=1, largest=False).indices
-    return near.gather(1, inside // BLOCK_COLUMNS) * BLOCK_COLUMNS + inside % BLOCK_COLUMNS
+def _folds(columns: int, count: int) -> bool:
+    """Whether it pays to look for the best of a fold of the columns first."""
+    return columns >= 2 * FOLD * count
+
+
+def _padded(columns: int, count: int) -> int:
+    """Columns that can be folded as often as it pays."""
+    unit = 1
+    while _folds(columns // unit, count):
+        unit *= FOLD
+    return math.ceil(columns / unit) * unit
+
+
+def _largest(scores: torch.Tensor, count: int) -> torch.Tensor:
+    """Columns of the ``count`` largest scores of each row, in any order.
+
+    Folded into ``FOLD`` columns each, they lie in the ``count`` folds of largest maxima. Folds take every n-th column, so that
+    the maxima are taken over whole vectors. The number of columns is one of :func:`_padded`.
+    """
+    if not _folds(scores.shape[1], count):
+        return scores.topk(count, dim=1, sorted=False).indices
+    folded = scores.unflatten(1, (FOLD, -1))
+    near = _largest(folded.amax(1), count)
+    kept = folded.gather(2, near[:, None].expand(-1, FOLD, -1)).flatten(1)
+    inside = kept.topk(count, dim=1, sorted=False).indices
+    return inside // count * folded.shape[2] + near.gather(1, inside % count)
+
+
+def _lowest_of_tied(scores: torch.Tensor, count: int, unit: torch.Tensor) -> torch.Tensor:
+    """Columns of the ``count`` largest scores of each row, largest first; those that agree to ``unit`` by the lowest column."""
+    return scores.div_(unit).round_().sort(dim=1, descending=True, stable=True).indices[:, :count]
