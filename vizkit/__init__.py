@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vizkit.checkpoint import checkpoints, load_network, load_weights
     from vizkit.clip import open_clip, sample
     from vizkit.net.probe import predict, probe
+    from vizkit.net.wrap import wrap
     from vizkit.pipeline import analyze
     from vizkit.recipe import load_recipe
     from vizkit.scores import score
@@ -47,6 +48,7 @@ __all__ = [
     "sample",
     "score",
     "world",
+    "wrap",
 ]
 
 _HOME = {
@@ -61,6 +63,7 @@ _HOME = {
     "probe": "net.probe",
     "sample": "clip",
     "score": "scores",
+    "wrap": "net.wrap",
 }
 """Public function -> the module that it lives in; the other names of ``__all__`` are modules."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from vizkit.net.architecture import Architecture
     from vizkit.net.network import Network
 
 WEIGHTS, CARD, CONFIG = "weights.safetensors", "card.json", "config.toml"
@@ -114,18 +115,19 @@ def load_network(name: str | Path, *, num_classes: int | None = None, weights: s
 
     Args:
         name: a shipped checkpoint (``"cpnet-world"``), a folder with ``card.json``, or an architecture (``"cpnet-18"``), which
-            gets random weights from ``seed``.
-        num_classes: outputs of an architecture; the paper's number when None.
-        weights: published weights for an architecture; none are offered in this version.
+            gets random weights from ``seed``. ``"r2plus1d_18:kinetics"`` is short for ``weights="kinetics"``, wherever a model is named.
+        num_classes: outputs of an architecture; the paper's number when None, with published weights theirs.
+        weights: published weights for an architecture (``"kinetics"``, ``"imagenet"``); they are fetched once, see
+            :func:`vizkit.weights.fetch`. Inserted modules, and a last layer for another number of classes, keep their random start.
         seed: of the random weights.
         options: arguments of the architecture's builder (``width=16``).
 
     Returns:
-        A :class:`Network`; ``.origin`` says whether the weights are trained or random.
+        A :class:`Network`; ``.origin`` says whether the weights are trained, published or random.
 
     Raises:
-        SettingError: an unknown name or option; the message lists the known ones.
-        CheckpointError: weights that do not belong to their card.
+        SettingError: an unknown name, option or name of weights; the message lists the known ones.
+        CheckpointError: weights that do not belong to their card, or cannot be fetched.
     """
     shipped = {entry.name: entry for entry in checkpoints()}
     folder = Path(name)
@@ -133,31 +135,51 @@ def load_network(name: str | Path, *, num_classes: int | None = None, weights: s
         if num_classes is not None or weights is not None or options:
             raise SettingError(f"{name} is a checkpoint: its classes, weights and options are fixed by its card.")
         return _load_checkpoint(shipped.get(str(name)) or read_checkpoint(folder))
+    plain, _, short = str(name).partition(":")
     known = [entry.name for entry in architectures()]
-    if str(name) not in known:
+    if plain not in known:
         raise unknown_name("model", name, [*shipped, *known])
-    if weights is not None:
-        raise SettingError(f"{name}: no published weights {weights!r} are offered; leave `weights` out for random ones.", code="weights")
-    return _build_random(str(name), num_classes, seed, options)
+    if short and weights not in (None, short):
+        raise SettingError(f"{name} asks for other weights than weights={weights!r}; give one of them.", code="weights")
+    return _build_network(architecture(plain), num_classes, short or weights, seed, options)
 
 
-def _build_random(name: str, num_classes: int | None, seed: int, options: Mapping[str, Any]) -> Network:
+def _build_network(entry: Architecture, num_classes: int | None, weights: str | None, seed: int, options: Mapping[str, Any]) -> Network:
     import torch
 
     from vizkit.net.architecture import IMAGENET_MEAN, IMAGENET_STD
     from vizkit.net.network import Network
+    from vizkit.weights import put_published
 
-    entry = architecture(name)
+    published = None if weights is None else entry.published_weights(weights)
+    stride_on = options.get("stride_on", "3x3")
+    if published is not None and stride_on != "3x3":
+        raise SettingError(f"stride_on is {stride_on!r}, but the published weights were trained with '3x3'; leave it out.", code="weights")
+    classes = (published or entry).classes if num_classes is None else num_classes
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = entry.build(num_classes, **options)
-    labels = tuple(f"class {number}" for number in range(num_classes or entry.classes))
+        module = entry.build(classes, **options)
     called = {"num_classes": num_classes, "seed": seed or None}
     arguments = {key: value for key, value in called.items() if value is not None} | dict(options)
+    labels, notes = tuple(f"class {number}" for number in range(classes)), tuple[str, ...]()
+    name, sampling, mean, std, origin = entry.name, entry.sampling, IMAGENET_MEAN, IMAGENET_STD, "random"
+    if published is not None:
+        labels, notes = put_published(published, module, classes)
+        name, sampling, mean, std, origin = f"{name}:{weights}", published.sampling(entry), published.mean, published.std, "published"
     return Network(
-        name, name, module, module.stages, module.blocks, labels, entry.sampling, IMAGENET_MEAN, IMAGENET_STD, "random",  # type: ignore[arg-type]
-        arguments,
+        name, entry.name, module, module.stages, module.blocks, labels, _for_clips(sampling, options), mean, std, origin,  # type: ignore[arg-type]
+        arguments, notes=notes,
     )  # fmt: skip
+
+
+def _for_clips(sampling: Sampling, options: Mapping[str, Any]) -> Sampling:
+    """A sampling for the size of clips that a network was built for, where an option says it."""
+    changes: dict[str, Any] = {}
+    if isinstance(options.get("frames"), int):
+        changes = {name: options["frames"] for name in ("frames", "segments") if name == "frames" or sampling.scheme == name}
+    if isinstance(options.get("size_px"), int):
+        changes |= {"short_side_px": options["size_px"], "crop_px": options["size_px"], "resize_hw": None}
+    return Sampling.parse(**{**sampling.model_dump(), **changes})
 
 
 def _load_checkpoint(entry: Checkpoint) -> Network:
@@ -200,7 +222,9 @@ class WeightReport:
 def load_weights(path: str | Path, module: nn.Module, *, labels: Sequence[str] | None = None) -> WeightReport:
     """Load a safetensors file into a module: all of it or nothing.
 
-    One prefix ``"module."`` on every key is removed. Half and double weights are converted to the module's dtype.
+    One prefix ``"module."`` on every key is removed. Half and double weights are converted to the module's dtype. A module may
+    know other layouts of its weights: it offers ``translate_keys(keys) -> {key of the file: own key}``, None for an unknown
+    layout; a file in a known one may leave out the norms' counters of batches, which nothing is computed from.
 
     Args:
         path: a ``.safetensors`` file. Pickled files are refused: they can run code.
@@ -208,7 +232,7 @@ def load_weights(path: str | Path, module: nn.Module, *, labels: Sequence[str] |
         labels: names of the classes; their number must be the number of outputs.
 
     Returns:
-        A report; its ``verdict`` is "warn" when weights were converted.
+        A report; its ``verdict`` is "warn" when weights were converted, its ``missing`` lists counters that were left out.
 
     Raises:
         CheckpointError: the file cannot be read, its keys or shapes differ, a value is not finite, or the number of classes
@@ -218,13 +242,37 @@ def load_weights(path: str | Path, module: nn.Module, *, labels: Sequence[str] |
     wanted = module.state_dict()
     if found and all(key.startswith("module.") for key in found):
         found = {key.removeprefix("module."): tensor for key, tensor in found.items()}
+    found, missing = _own_names(Path(path).name, found, wanted, module)
     _check_keys(Path(path).name, found, wanted)
     _check_values(Path(path).name, found, wanted, labels)
     converted = sorted({str(found[key].dtype).removeprefix("torch.") for key in wanted if found[key].dtype != wanted[key].dtype})
     module.load_state_dict(found)
     if converted:
-        return WeightReport("warn", "dtype", f"{Path(path).name}: {' and '.join(converted)} weights were converted to the module's type.")
-    return WeightReport("ok", "", f"{Path(path).name}: {len(found)} tensors loaded.")
+        told = f"{Path(path).name}: {' and '.join(converted)} weights were converted to the module's type."
+        return WeightReport("warn", "dtype", told, missing)
+    return WeightReport("ok", "", f"{Path(path).name}: {len(found) - len(missing)} tensors loaded.", missing)
+
+
+def _own_names(
+    name: str, found: dict[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], module: nn.Module
+) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+    """Tensors of a layout that the module knows under its own keys, and the counters that the file leaves out; others as they are."""
+    translate = getattr(module, "translate_keys", None)
+    if translate is None or found.keys() == wanted.keys():
+        return found, ()
+    try:
+        names: Mapping[str, str] | None = translate(found.keys())
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error.message}", code=error.code) from error
+    if names is None:
+        return found, ()
+    stray = sorted(found.keys() - names.keys())
+    if stray:
+        told = f"{len(stray)} keys have no counterpart in this network ({', '.join(stray[:SHOWN_KEYS])})"
+        raise CheckpointError(f"{name}: {told}. Pick the architecture they were made for.", code="keys")
+    renamed = {names[key]: tensor for key, tensor in found.items()}
+    counters = {key: tensor for key, tensor in wanted.items() if key.endswith(".num_batches_tracked") and key not in renamed}
+    return renamed | counters, tuple(counters)
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

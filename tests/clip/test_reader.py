@@ -44,7 +44,7 @@ def seekable(request, tmp_path_factory) -> Path:
 def _read_here(path: Path, index: list[int], seeks: list) -> tuple[np.ndarray, bool]:
     """Run the child's task in this process."""
     with tempfile.TemporaryFile() as pixels, path.open("rb") as source:
-        job = {"limits": Limits().model_dump(), "index": index, "size_wh": (160, 120), "out_wh": (160, 120), "seeks": seeks}
+        job = {"limits": Limits().model_dump(), "index": index, "size_wh": (160, 120), "out_wh": (160, 120), "how": "area", "seeks": seeks}
         answer = seek.read(source, job | {"pixels": pixels.fileno()})
         pixels.seek(0)
         return np.fromfile(pixels, np.uint8).reshape(len(index), 120, 160, 3), answer["sought"]

@@ -64,6 +64,52 @@ def test_frames_at_a_varying_rate_follow_their_times():
     assert sampled_index(times_s, Sampling(segments=3, start_s=1.0, end_s=1.4)).tolist() == [1, 3, 4]
 
 
+@pytest.mark.parametrize(
+    ("fps", "settings", "index"),
+    [
+        (30, {}, [0, 2, 4, 6]),
+        (25, {}, [0, 2, 3, 5]),
+        (29.97, {}, [0, 2, 4, 6]),
+        (10, {}, [0, 1, 1, 2]),
+        (15, {}, [0, 1, 2, 3]),
+        (30, {"interval": 3}, [0, 6, 12, 18]),
+        (30, {"start_s": 1.0}, [30, 32, 34, 36]),
+        (30, {"start_s": 1.0, "end_s": 1.1}, [30, 32, 32, 32]),
+        (5, {"frames_per_second": 7.5, "interval": 2}, [0, 1, 3, 4]),
+    ],
+)
+def test_frames_by_a_clock_are_the_nearest_in_time(fps, settings, index):
+    assert _index(100, fps=fps, **{"scheme": "dense", "frames": 4, "frames_per_second": 15, **settings}) == index
+
+
+def test_a_clock_follows_the_frames_own_times():
+    times_s = np.array([0.0, 0.5, 0.6, 0.7, 2.0, 2.1])
+    by_clock = Sampling(scheme="dense", frames=5, frames_per_second=2)
+    # ticks at 0, 0.5, 1.0, 1.5, 2.0 s: 1.0 s is nearer to 0.7 than to 2.0, and so is not 1.5
+    assert sampled_index(times_s, by_clock).tolist() == [0, 1, 3, 4, 4]
+    assert sampled_index(times_s, by_clock.model_copy(update={"start_s": 0.55})).tolist() == [2, 3, 4, 5, 5]
+    assert (
+        sampled_index(times_s, Sampling(segments=3, frames_per_second=2)).tolist() == sampled_index(times_s, Sampling(segments=3)).tolist()
+    )
+
+
+def test_what_came_later_is_written_only_where_it_says_something():
+    """Recipes and figures of networks that need none of it keep their bytes."""
+    assert not {"resize", "resize_hw", "frames_per_second"} & set(Sampling().model_dump())
+    later = Sampling(scheme="dense", resize="torchvision", resize_hw=(128, 171), frames_per_second=7.5)
+    assert later.model_dump(mode="json").items() >= {"resize": "torchvision", "resize_hw": [128, 171], "frames_per_second": 7.5}.items()
+    assert Sampling.parse(**later.model_dump(mode="json")) == later
+    assert Sampling.parse(resize_hw="128,171").resize_hw == (128, 171)
+
+
+def test_a_crop_must_lie_inside_the_resized_frame():
+    Sampling(short_side_px=64, resize_hw=(224, 300), crop_px=224)
+    with pytest.raises(SettingError, match=r"crop_px \(112\) must not be larger than resize_hw \(100\)"):
+        Sampling.parse(short_side_px=256, resize_hw=(300, 100))
+    with pytest.raises(SettingError, match="resize_hw"):
+        Sampling.parse(resize_hw="128")
+
+
 def test_a_window_behind_the_clip_is_an_error():
     with pytest.raises(SettingError, match=r"start_s.*Known: 0\.\.4\.000"):
         _index(100, start_s=4.0)
@@ -98,6 +144,11 @@ def test_files_arrays_and_foreign_readers_give_the_same_pixels(bar_clip):
     expected = sample(clip, sampling).frames
     np.testing.assert_array_equal(sample(array, sampling).frames, expected)
     np.testing.assert_array_equal(sample(foreign, sampling).frames, expected)
+    bilinear = sampling.model_copy(update={"resize": "torchvision", "resize_hw": (60, 51)})
+    expected = sample(clip, bilinear).frames
+    assert not np.array_equal(expected, sample(clip, sampling.model_copy(update={"resize_hw": (60, 51)})).frames)
+    np.testing.assert_array_equal(sample(array, bilinear).frames, expected)
+    np.testing.assert_array_equal(sample(foreign, bilinear).frames, expected)
 
 
 def test_repeated_frames_are_told(bar_clip):
@@ -137,6 +188,35 @@ def test_the_window_maps_a_spot_to_within_a_fraction_of_a_pixel(size_wh, centre_
     np.testing.assert_allclose(found, centre_xy, atol=0.05)
     np.testing.assert_allclose(sampled.window.to_model(np.array(centre_xy)), _centroid(sampled.frames[0]), atol=0.05)
     assert sampled.window.size_wh == (sampled.frames.shape[2], sampled.frames.shape[1])
+
+
+@pytest.mark.parametrize("size_wh", [(340, 256), (641, 359), (90, 150)])
+@pytest.mark.parametrize("sides", [{"short_side_px": 128, "resize_hw": (128, 171)}, {"short_side_px": 128}])
+def test_the_window_of_a_torchvision_resize_maps_a_spot_too(size_wh, sides):
+    centre_xy = (size_wh[0] * 0.52, size_wh[1] * 0.47)
+    clip = clip_from_frames(_blob(size_wh, centre_xy, min(size_wh) / 20))
+    sampled = sample(clip, Sampling(segments=1, crop_px=112, resize="torchvision", **sides))
+    assert sampled.frames.shape == (1, 112, 112, 3)
+    np.testing.assert_allclose(sampled.window.to_source(_centroid(sampled.frames[0])), centre_xy, atol=0.05)
+
+
+@pytest.mark.parametrize("size_wh", [(340, 256), (500, 336), (201, 333), (60, 47)])
+@pytest.mark.parametrize("sides", [(128, 171), (256,), (51,)])
+def test_a_torchvision_resize_gives_its_pixels(size_wh, sides):
+    """Within one grey level, where a value lies half-way: torchvision's own kernel for uint8 rounds its weights."""
+    from torch import from_numpy
+    from torchvision.transforms import functional as F
+
+    noise = np.random.default_rng(0).integers(0, 256, (2, size_wh[1], size_wh[0], 3), np.uint8)
+    crop = min(sides) - 13
+    sampling = Sampling(
+        scheme="dense", frames=2, resize="torchvision", short_side_px=min(sides), resize_hw=sides if len(sides) > 1 else None, crop_px=crop
+    )
+    found = sample(clip_from_frames(noise), sampling).frames
+    theirs = F.center_crop(F.resize(from_numpy(noise).permute(0, 3, 1, 2), list(sides), antialias=False), [crop, crop])
+    difference = np.abs(found.astype(int) - theirs.permute(0, 2, 3, 1).numpy())
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 0.02
 
 
 def test_the_window_holds_for_a_decoded_clip_too(tmp_path):

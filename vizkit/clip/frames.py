@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from vizkit.contracts import Resize
 
 ASSUMED_FPS = 25.0
 """Frames per second of pictures and arrays that carry no times."""
@@ -42,12 +45,14 @@ def shrink_short_side(size_wh: tuple[int, int], short_side_px: int) -> tuple[int
     return size_wh if min(size_wh) <= short_side_px else fit_short_side(size_wh, short_side_px)
 
 
-def resize(frame: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize one frame by exact area averages (down) or bilinearly (up), pixel centres at half-integers in both.
+def resize(frame: NDArray[np.uint8], size_wh: tuple[int, int], how: Resize = "area") -> NDArray[np.uint8]:
+    """Resize one frame, pixel centres at half-integers.
 
     Args:
         frame: uint8 [H, W, 3].
         size_wh: width and height wanted.
+        how: ``"area"``: exact area averages (down) or bilinear (up); ``"torchvision"``: bilinear both ways, as
+            ``torchvision.transforms.functional.resize`` with ``antialias=False``: thin things may vanish when the frame shrinks.
 
     Returns:
         uint8 [height, width, 3]; ``frame`` itself when it already has the size.
@@ -57,6 +62,9 @@ def resize(frame: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uin
         return frame
     import cv2
 
+    if how == "torchvision":  # in floats: OpenCV's own bilinear form for uint8 rounds its weights to 11 bits
+        exact: NDArray[Any] = cv2.resize(frame.astype(np.float32), size_wh, interpolation=cv2.INTER_LINEAR)
+        return np.rint(exact).astype(np.uint8)
     shrinks = size_wh[0] <= width and size_wh[1] <= height
     resized: NDArray[Any] = cv2.resize(frame, size_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return resized.astype(np.uint8, copy=False)

@@ -17,21 +17,26 @@ from vizkit.clip.files import Source
 from vizkit.clip.frames import resize
 from vizkit.clip.guard import Answer, numbers, run_child
 from vizkit.clip.limits import Limits
+from vizkit.contracts import Resize
 
 SEEK_COST_FRAMES = 4
 """What one seek costs, in decoded frames."""
+
+ReadKey = tuple[tuple[int, ...], tuple[int, int], Resize]
+"""One read: frame numbers, width and height, how they are resized."""
 
 
 class FrameReader(ABC):
     """Reads frames of a clip by number, scaled on request before they are handed over."""
 
     @abstractmethod
-    def read(self, index: Sequence[int], size_wh: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    def read(self, index: Sequence[int], size_wh: tuple[int, int] | None = None, how: Resize = "area") -> NDArray[np.uint8]:
         """Read frames.
 
         Args:
             index: frame numbers, in any order, repeats allowed.
             size_wh: width and height wanted; None for the clip's own.
+            how: how they are resized, see :func:`vizkit.clip.frames.resize`.
 
         Returns:
             uint8 [len(index), height, width, 3], a copy of the caller's own.
@@ -57,13 +62,13 @@ class ArrayReader(FrameReader):
     def __init__(self, frames: NDArray[np.uint8], name: str, limits: Limits) -> None:
         self._frames, self._name, self._limits = frames, name, limits
 
-    def read(self, index: Sequence[int], size_wh: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    def read(self, index: Sequence[int], size_wh: tuple[int, int] | None = None, how: Resize = "area") -> NDArray[np.uint8]:
         """Read frames; see :meth:`FrameReader.read`."""
         size_wh = size_wh or (self._frames.shape[2], self._frames.shape[1])
         check_read(len(index), size_wh, self._name, self._limits)
         out = np.empty((len(index), size_wh[1], size_wh[0], 3), np.uint8)
         for place, number in enumerate(index):
-            out[place] = resize(self._frames[number], size_wh)
+            out[place] = resize(self._frames[number], size_wh, how)
         return out
 
 
@@ -116,38 +121,39 @@ class FileReader(FrameReader):
         timeline: Timeline,
     ) -> None:
         self._source, self._job, self._size_wh, self._limits, self._timeline = source, job, size_wh, limits, timeline
-        self._kept: OrderedDict[tuple[tuple[int, ...], tuple[int, int]], NDArray[np.uint8]] = OrderedDict()
+        self._kept: OrderedDict[ReadKey, NDArray[np.uint8]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, index: Sequence[int], size_wh: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    def read(self, index: Sequence[int], size_wh: tuple[int, int] | None = None, how: Resize = "area") -> NDArray[np.uint8]:
         """Read frames; see :meth:`FrameReader.read`."""
         size_wh = size_wh or self._size_wh
         check_read(len(index), size_wh, self._source.name, self._limits)
         if not index:
             return np.empty((0, size_wh[1], size_wh[0], 3), np.uint8)
         wanted = sorted(set(index))
-        frames = self._recall(tuple(wanted), size_wh)
+        key = tuple(wanted), size_wh, how
+        frames = self._recall(key)
         if frames is None:
-            frames = self._decode(wanted, size_wh)
-            self._keep(tuple(wanted), size_wh, frames)
+            frames = self._decode(wanted, size_wh, how)
+            self._keep(key, frames)
         return frames[np.searchsorted(wanted, index)]
 
-    def _decode(self, wanted: list[int], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
-        job = {**self._job, "task": "read", "index": wanted, "size_wh": self._size_wh, "out_wh": size_wh}
+    def _decode(self, wanted: list[int], size_wh: tuple[int, int], how: Resize) -> NDArray[np.uint8]:
+        job = {**self._job, "task": "read", "index": wanted, "size_wh": self._size_wh, "out_wh": size_wh, "how": how}
         job["seeks"] = self._timeline.seeks(wanted)
         with self._source.open() as descriptor, run_child(self._source.name, self._limits, job, descriptor, Answer) as outcome:
             return outcome.pixels(len(wanted), size_wh)
 
-    def _recall(self, wanted: tuple[int, ...], size_wh: tuple[int, int]) -> NDArray[np.uint8] | None:
+    def _recall(self, key: ReadKey) -> NDArray[np.uint8] | None:
         with self._lock:
-            frames = self._kept.get((wanted, size_wh))
+            frames = self._kept.get(key)
             if frames is not None:
-                self._kept.move_to_end((wanted, size_wh))
+                self._kept.move_to_end(key)
             return frames
 
-    def _keep(self, wanted: tuple[int, ...], size_wh: tuple[int, int], frames: NDArray[np.uint8]) -> None:
+    def _keep(self, key: ReadKey, frames: NDArray[np.uint8]) -> None:
         with self._lock:
-            self._kept[wanted, size_wh] = frames
+            self._kept[key] = frames
             while sum(entry.nbytes for entry in self._kept.values()) > self._limits.cache_bytes:
                 self._kept.popitem(last=False)
 

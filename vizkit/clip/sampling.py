@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from vizkit.clip.frames import fit_short_side, resize
 from vizkit.clip.messages import warning
 from vizkit.clip.reader import FrameReader
-from vizkit.contracts import SampledClip, Sampling, VideoClip, Window
+from vizkit.contracts import Resize, SampledClip, Sampling, VideoClip, Window
 from vizkit.errors import SettingError
 
 SAME_TIME_S = 1e-6
@@ -36,10 +36,13 @@ def sample(clip: VideoClip, sampling: Sampling) -> SampledClip:
     ====================================  ==========================================
 
     *Dense.* ``frames`` frames from the window's first one on, every ``interval``-th; past its last frame that one is
-    repeated: n = 10, 4 frames, interval 3 give 0 3 6 9; interval 4 gives 0 4 8 9.
+    repeated: n = 10, 4 frames, interval 3 give 0 3 6 9; interval 4 gives 0 4 8 9. With ``frames_per_second``, frame j is the one
+    whose time is nearest to ``first + j * interval / frames_per_second`` (of two that are equally near the earlier one), as if the
+    clip had that rate: 30 frames per second seen at 15 give 0 2 4 6, 25 seen at 15 give 0 2 3 5, 10 seen at 15 give 0 1 1 2.
 
-    *Pixels.* Frames are resized to a short side of ``short_side_px`` by area averages (bilinearly when they grow), then the
-    centre is cropped. Model pixel x shows source position ``(x + left + 0.5) * source / resized - 0.5``.
+    *Pixels.* Frames are resized to a short side of ``short_side_px``, or to ``resize_hw``, then the centre is cropped. Model pixel x
+    shows source position ``(x + left + 0.5) * source / resized - 0.5``. ``resize="torchvision"`` does as torchvision's video
+    transforms: bilinear without smoothing, the long side rounded down, a crop that cannot be centred placed at the even offset.
 
     Args:
         clip: the clip.
@@ -53,9 +56,9 @@ def sample(clip: VideoClip, sampling: Sampling) -> SampledClip:
         ClipError: the frames can no longer be read, or are too large for one read.
     """
     index = sampled_index(clip.times_s, sampling)
-    resized_wh = fit_short_side(clip.size_wh, sampling.short_side_px)
-    left, top, width, height = _crop(resized_wh, sampling.crop_px)
-    frames = _read(clip, index.tolist(), resized_wh)[:, top : top + height, left : left + width]
+    resized_wh = _resized(clip.size_wh, sampling)
+    left, top, width, height = _crop(resized_wh, sampling)
+    frames = _read(clip, index.tolist(), resized_wh, sampling.resize)[:, top : top + height, left : left + width]
     scale = (clip.size_wh[0] / resized_wh[0], clip.size_wh[1] / resized_wh[1])
     offset = ((left + 0.5) * scale[0] - 0.5, (top + 0.5) * scale[1] - 0.5)
     different = len(np.unique(index))
@@ -75,7 +78,10 @@ def sample(clip: VideoClip, sampling: Sampling) -> SampledClip:
 def sampled_index(times_s: NDArray[np.float64], sampling: Sampling) -> NDArray[np.int64]:
     """Frame numbers [T] that :func:`sample` takes of a clip whose frames have the times [N]."""
     first, stop = _window(times_s, sampling)
-    if sampling.scheme == "dense":
+    if sampling.scheme == "dense" and sampling.frames_per_second is not None:
+        ticks_s = times_s[first] + np.arange(sampling.frames) * (sampling.interval / sampling.frames_per_second)
+        wanted = first + np.searchsorted((times_s[first : stop - 1] + times_s[first + 1 : stop]) / 2, ticks_s - SAME_TIME_S)
+    elif sampling.scheme == "dense":
         wanted = first + sampling.interval * np.arange(sampling.frames)
     else:
         starts = _run_starts(times_s, first, stop, sampling)
@@ -120,18 +126,30 @@ def _is_steady(times_s: NDArray[np.float64]) -> bool:
     return bool((np.abs(times_s - straight) <= half_step).all())
 
 
-def _read(clip: VideoClip, index: list[int], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+def _read(clip: VideoClip, index: list[int], size_wh: tuple[int, int], how: Resize) -> NDArray[np.uint8]:
     """Read frames at a size; our own readers scale before they hand over."""
     if isinstance(clip.reader, FrameReader):
-        return clip.reader.read(index, size_wh)
-    return np.stack([resize(frame, size_wh) for frame in clip.read(index)])
+        return clip.reader.read(index, size_wh, how)
+    return np.stack([resize(frame, size_wh, how) for frame in clip.read(index)])
 
 
-def _crop(resized_wh: tuple[int, int], crop_px: int | None) -> tuple[int, int, int, int]:
+def _resized(size_wh: tuple[int, int], sampling: Sampling) -> tuple[int, int]:
+    """Width and height of the resized frames."""
+    if sampling.resize_hw is not None:
+        return sampling.resize_hw[1], sampling.resize_hw[0]
+    if sampling.resize == "torchvision":
+        width, height = (side * sampling.short_side_px // min(size_wh) for side in size_wh)
+        return width, height
+    return fit_short_side(size_wh, sampling.short_side_px)
+
+
+def _crop(resized_wh: tuple[int, int], sampling: Sampling) -> tuple[int, int, int, int]:
     """Left, top, width and height of the centred crop."""
-    if crop_px is None:
+    if sampling.crop_px is None:
         return 0, 0, *resized_wh
-    return (resized_wh[0] - crop_px) // 2, (resized_wh[1] - crop_px) // 2, crop_px, crop_px
+    spare_x, spare_y = (side - sampling.crop_px for side in resized_wh)
+    left, top = (round(spare_x / 2), round(spare_y / 2)) if sampling.resize == "torchvision" else (spare_x // 2, spare_y // 2)
+    return left, top, sampling.crop_px, sampling.crop_px
 
 
 def motion_energy(clip: VideoClip) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from vizkit.contracts.base import Record, Settings
+from vizkit.errors import SettingError
 
 if TYPE_CHECKING:
     import torch
 
 PREVIEW_SHORT_SIDE_PX = 256
 PREVIEW_FRAMES = 512
+
+Resize = Literal["area", "torchvision"]
+"""How frames are brought to another size, see :func:`vizkit.clip.frames.resize`."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,6 +106,12 @@ class VideoClip(Record):
         return self.reader([int(number) for number in index])
 
 
+LATER = ("frames_per_second", "resize", "resize_hw")
+"""Fields of :class:`Sampling` that its first version did not have."""
+
+SidePx = Annotated[int, Field(ge=16, le=1024)]
+
+
 class Sampling(Settings):
     """Which frames of a clip a network sees, and how they are resized."""
 
@@ -114,7 +124,9 @@ class Sampling(Settings):
     frames: int = Field(8, ge=1, le=128)
     """Number of frames (scheme ``dense``)."""
     interval: int = Field(1, ge=1, le=64)
-    """Step between the frames of a run, in source frames (both schemes)."""
+    """Step between the frames of a run, in source frames (both schemes); in ticks of ``frames_per_second`` where that is given."""
+    frames_per_second: float | None = Field(None, gt=0, le=240)
+    """Clock of scheme ``dense``: at every tick the frame nearest in time; ``None`` takes every source frame for a tick."""
     start_s: float = Field(0.0, ge=0)
     """Start of the window, seconds from the first frame."""
     end_s: float | None = Field(None, gt=0)
@@ -123,14 +135,30 @@ class Sampling(Settings):
     """Frames are resized so that their short side has this many pixels."""
     crop_px: int | None = Field(112, ge=16, le=1024)
     """Side of the centred square crop after the resize, ``None`` for the whole frame."""
+    resize: Resize = "area"
+    """``area``: areas are averaged; ``torchvision``: as its video models were trained, bilinear without smoothing."""
+    resize_hw: tuple[SidePx, SidePx] | None = None
+    """(height, width) of the resized frames whatever their shape, instead of ``short_side_px``; ``None`` keeps their shape."""
+
+    @field_validator("resize_hw", mode="before")
+    @classmethod
+    def _sides(cls, value: Any) -> Any:
+        return value.split(",") if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.end_s is not None and self.end_s <= self.start_s:
             raise ValueError(f"end_s ({self.end_s}) must lie after start_s ({self.start_s})")
-        if self.crop_px is not None and self.crop_px > self.short_side_px:
-            raise ValueError(f"crop_px ({self.crop_px}) must not be larger than short_side_px ({self.short_side_px})")
+        name, side = ("short_side_px", self.short_side_px) if self.resize_hw is None else ("resize_hw", min(self.resize_hw))
+        if self.crop_px is not None and self.crop_px > side:
+            raise ValueError(f"crop_px ({self.crop_px}) must not be larger than {name} ({side})")
         return self
+
+    @model_serializer(mode="wrap")
+    def _since(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields that came later are left out at their defaults: recipes and digests of what needs none of them stay as they were."""
+        values: dict[str, Any] = dump(self)
+        return {name: value for name, value in values.items() if name not in LATER or value != type(self).model_fields[name].default}
 
     @property
     def total_frames(self) -> int:
@@ -185,6 +213,17 @@ class SampledClip(Record):
         self._expect("frames", ("T", "H", "W", 3), sizes, "uint8")
         self._expect("index", ("T",), sizes, "int64")
         self._expect("times_s", ("T",), sizes, "float64")
+
+    def check_point(self, t: int, x: float, y: float) -> None:
+        """Refuse a point (sampled frame, model pixels) outside the frames.
+
+        Raises:
+            SettingError: the message says what lies inside.
+        """
+        frames, height, width, _ = self.frames.shape
+        if not (0 <= t < frames and -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
+            inside = f"t 0..{frames - 1}, x 0..{width - 1}, y 0..{height - 1}"
+            raise SettingError(f"Point t={t}, x={x:g}, y={y:g} lies outside the clip: {inside}.", code="point")
 
     @property
     def tensor(self) -> torch.Tensor:

@@ -162,7 +162,7 @@ class Provenance(Record):
     model_digest: str
     """SHA-256 over the weights."""
     origin: str
-    """``"trained"``, ``"converted"``, ``"published"`` or ``"random"``."""
+    """``"trained"``, ``"converted"``, ``"published"``, ``"random"``, or ``"own"`` for a module that was wrapped."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """What the network was loaded with besides its name (seed and options of random weights)."""
     without: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
+from pydantic import Field
 
 from vizkit.contracts.base import Settings
 from vizkit.contracts.networks import Grid, Provenance
@@ -49,6 +50,15 @@ class Citation:
         )
 
 
+class ClaimSettings(Settings):
+    """What every claim can be run with; a claim that draws nothing or has one size takes no notice of the one or the other."""
+
+    full: bool = False
+    """The paper's own size, where the default is a smaller one."""
+    seeds: int = Field(1, ge=1, le=10)
+    """How many seeds, from 0 on."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """Something that a paper says and that can be checked on one machine in minutes."""
@@ -62,7 +72,7 @@ class Claim:
     published: str
     """What the paper says, with table or section."""
     params: str
-    """``"module.path:class"`` of its :class:`Settings`: ``full``, ``seeds`` and its own."""
+    """``"module.path:class"`` of its :class:`ClaimSettings`: ``full``, ``seeds`` and its own."""
     run: str
     """``"module.path:function"``: ``(params, report) -> Verdict``; ``report`` takes lines of progress."""
     minutes: float

@@ -30,14 +30,52 @@ class Published:
     """How it was counted, as found by re-counting."""
     unit: float = 2.0**20
     """Parameters per unit of ``params``."""
-    weights_only: bool = True
-    """Convolution and linear weights only; biases and norms left out."""
+    every_parameter: bool = False
+    """Whether biases and norms are counted too, beside the weights of convolutions and linear layers."""
     frames: int | None = None
     """Frames of the clip that ``gmacs`` was counted on, where these differ from the architecture's."""
     size_px: int | None = None
     """Side of that clip, where it differs."""
     norm_macs: float = 0.0
     """Multiply-adds that the counting gives to every element of a batch norm's output (0 in the papers, 5 in old counters)."""
+
+
+@dataclass(frozen=True)
+class PublishedWeights:
+    """Weights that torchvision publishes, with the preprocessing and the sampling that they were measured with."""
+
+    name: str
+    """What they are asked for by: ``"kinetics"``, ``"imagenet"``."""
+    source: str
+    """Name in torchvision, e.g. ``"R3D_18_Weights.KINETICS400_V1"``: its labels are read there."""
+    file: str
+    """Name of the file, which ends with the first digits of its SHA-256."""
+    classes: int
+    """Number of classes."""
+    mean: tuple[float, float, float]
+    """Mean of the input, RGB in [0, 1]."""
+    std: tuple[float, float, float]
+    """Standard deviation of the input."""
+    short_side_px: int = 256
+    """Short side of the resized frames."""
+    crop_px: int = 224
+    """Side of the crop."""
+    resize_hw: tuple[int, int] | None = None
+    """Height and width of the resized frames, where their shape is not kept."""
+    frames_per_second: float | None = None
+    """Rate of the frames of a video network's clips; None for an image network, which has none."""
+
+    @property
+    def digest_start(self) -> str:
+        """The first digits of the file's SHA-256."""
+        return self.file.removesuffix(".pth").rpartition("-")[2]
+
+    def sampling(self, entry: Architecture) -> Sampling:
+        """How clips are sampled for these weights in an architecture; image weights see the middle frames of equal segments."""
+        sizes = {"short_side_px": self.short_side_px, "crop_px": self.crop_px, "resize_hw": self.resize_hw}
+        if self.frames_per_second is None:
+            return Sampling(segments=entry.frames, frames=entry.frames, **sizes)
+        return Sampling(scheme="dense", frames=entry.frames, frames_per_second=self.frames_per_second, resize="torchvision", **sizes)
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,11 +100,27 @@ class Architecture(Record):
     """Side of the frames."""
     published: Published | None = None
     """The paper's own figures."""
+    weights: tuple[PublishedWeights, ...] = ()
+    """Published weights that fit: of the whole network, or of its backbone where modules are inserted into it."""
 
     @property
     def sampling(self) -> Sampling:
-        """The sampling that the architecture is described with."""
+        """The sampling that the architecture is described with; a published video network's is that of its weights."""
+        if self.weights and self.weights[0].frames_per_second is not None:
+            return self.weights[0].sampling(self)
         return Sampling(segments=self.frames, frames=self.frames, short_side_px=self.size_px, crop_px=self.size_px)
+
+    def published_weights(self, name: str) -> PublishedWeights:
+        """Published weights by name.
+
+        Raises:
+            SettingError: there are none of this name; the message lists those there are.
+        """
+        for entry in self.weights:
+            if entry.name == name:
+                return entry
+        known = ", ".join(entry.name for entry in self.weights) or "none"
+        raise SettingError(f"{self.name} has no published weights {name!r}. Published for it: {known}.", code="weights")
 
     def build(self, num_classes: int | None = None, **options: Any) -> nn.Module:
         """Build the module.

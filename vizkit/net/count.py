@@ -69,4 +69,4 @@ def gmacs_as_published(module: nn.Module, published: Published, frames: int, siz
 
 def parameters_as_published(module: nn.Module, published: Published) -> float:
     """Number of parameters in a paper's own counting and unit."""
-    return count_parameters(module, weights_only=published.weights_only) / published.unit
+    return count_parameters(module, weights_only=not published.every_parameter) / published.unit

@@ -74,11 +74,13 @@ class Network(Record):
     std: tuple[float, float, float]
     """Standard deviation of the input."""
     origin: str
-    """``"trained"``, ``"converted"``, ``"published"`` or ``"random"``."""
+    """``"trained"``, ``"converted"``, ``"published"``, ``"random"``, or ``"own"`` for a module that was wrapped."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """What :func:`vizkit.load_network` was called with besides the name, so that a recipe can call it again."""
     card: Mapping[str, Any] = field(default_factory=dict)
-    """The checkpoint's card; empty for an architecture with random weights."""
+    """The checkpoint's card; empty for other networks."""
+    notes: tuple[str, ...] = ()
+    """What a reader of its pictures must know about its weights."""
 
     def __post_init__(self) -> None:
         """Freeze the module."""
@@ -87,7 +89,7 @@ class Network(Record):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of a checkpoint's weights file (checked when it was loaded), or over every weight and buffer of a random network."""
+        """SHA-256 of a checkpoint's weights file (checked when it was loaded), or over every weight and buffer of another network."""
         return str(self.card["digest"]) if self.card else digest_tensors(self.module.state_dict())
 
     def stage(self, name: str) -> Stage:

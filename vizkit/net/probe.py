@@ -105,7 +105,7 @@ def _sampled(network: Network, clip: VideoClip | SampledClip, sampling: Sampling
 def _forward(network: Network, tree: nn.Module, clip: SampledClip) -> Any:
     """float32 logits [classes] of one clip."""
     fix_threads()
-    device = next(network.module.parameters()).device
+    device = next((entry.device for entry in network.module.parameters()), None)
     with torch.no_grad():
         logits = tree(network.normalized(clip.tensor.to(device)))[0].float().cpu()
     if not bool(logits.isfinite().all()):
@@ -135,7 +135,7 @@ def one_clip(output: Any, axes: Axes) -> torch.Tensor:
 
 def _stage_tap(taps: dict[str, Tap], stage: Stage) -> Callable[..., None]:
     def keep(_module: nn.Module, _inputs: tuple[Any, ...], output: Any) -> None:
-        kept = one_clip(output, stage.axes)
+        kept = one_clip(output, stage.axes).clone()  # the next layer may change it in place
         taps[stage.name] = Tap(stage, kept, kept)
 
     return keep

@@ -151,7 +151,7 @@ def read(pictures: Folder | Archive, job: dict[str, Any]) -> dict[str, Any]:
     size_wh, out_wh = tuple(job["size_wh"]), tuple(job["out_wh"])
 
     def picture(place: int) -> NDArray[np.uint8]:
-        return resize(resize(decode(pictures, job["index"][place], job["limits"]), size_wh), out_wh)
+        return resize(resize(decode(pictures, job["index"][place], job["limits"]), size_wh), out_wh, job["how"])
 
     _write(PixelFile(job["pixels"], out_wh), len(job["index"]), picture)
     return {}

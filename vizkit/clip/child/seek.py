@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import av
 from av.video.frame import VideoFrame
@@ -13,23 +13,28 @@ from vizkit.clip.child.refused import Refused
 from vizkit.clip.child.video import Video
 from vizkit.clip.frames import resize
 
+if TYPE_CHECKING:
+    from vizkit.contracts import Resize
+
 
 class Wanted:
     """The frames that a job asks for, and where and how they are written.
 
     Args:
-        job: ``index`` (ascending frame numbers), ``size_wh`` of the clip, ``out_wh`` of the pixels, ``pixels``.
+        job: ``index`` (ascending frame numbers), ``size_wh`` of the clip, ``out_wh`` of the pixels, ``how`` they are
+            resized, ``pixels``.
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
         self.place = {index: place for place, index in enumerate(job["index"])}
         self.out_wh: tuple[int, int] = tuple(job["out_wh"])
+        self.how: Resize = job["how"]
         self.painter = Painter(tuple(job["size_wh"]))
         self.pixels = PixelFile(job["pixels"], self.out_wh)
 
     def put(self, index: int, frame: VideoFrame) -> None:
         """Write one frame at its place."""
-        self.pixels.put(self.place[index], resize(self.painter.paint(frame), self.out_wh))
+        self.pixels.put(self.place[index], resize(self.painter.paint(frame), self.out_wh, self.how))
 
 
 def read(source: BinaryIO, job: dict[str, Any]) -> dict[str, Any]:

@@ -3,15 +3,51 @@
 from __future__ import annotations
 
 from vizkit.net.architecture import Architecture, Published
+from vizkit.net.published import IMAGENET, TORCHVISION
 
 RESNET = "vizkit.net.backbones.build:build_frame_resnet"
+R2PLUS1D = "vizkit.net.backbones.r2plus1d:build_r2plus1d"
+DEPTHWISE = "vizkit.net.backbones.depthwise:build_depthwise"
+X3D = "vizkit.net.backbones.x3d:build_x3d"
+DEPTH_50, DEPTH_101 = (3, 4, 6, 3), (3, 4, 23, 3)
+
 CPNET_COUNTING = "convolution and linear weights without biases and norms, divided by 2^20"
+MULTIPLY_ADDS = "multiply-adds of convolutions and linear layers in 1e9"
+ZOO_COUNTING = f"all parameters in 1e6; {MULTIPLY_ADDS}"
+OLD_ZOO_COUNTING = f"{ZOO_COUNTING}, and 5 per element of a norm, on 16 frames of 256 x 256"
+
+
+def _zoo(gmacs: float) -> Published:
+    """X3D as PySlowFast's model zoo has it."""
+    return Published(3.8, gmacs, ZOO_COUNTING, unit=1e6, every_parameter=True)
+
 
 BACKBONES: tuple[Architecture, ...] = (
-    Architecture("c2d-18", "", "ResNet-18 on every frame", RESNET, {"depth": 18}, 174, published=Published(10.7, None, CPNET_COUNTING)),
-    Architecture("c2d-34", "", "ResNet-34 on every frame", RESNET, {"depth": 34}, 174, published=Published(20.3, None, CPNET_COUNTING)),
-    Architecture("c2d-50", "", "ResNet-50 on every frame", RESNET, {"depth": 50}),
-    Architecture("c2d-101", "", "ResNet-101 on every frame", RESNET, {"depth": 101}),
-    Architecture("tsm-18", "", "ResNet-18 with temporal shift", RESNET, {"depth": 18, "shift": True}, 174),
-)
+    Architecture(
+        "c2d-18", "", "ResNet-18 on every frame", RESNET, {"depth": 18}, 174,
+        published=Published(10.7, None, CPNET_COUNTING), weights=IMAGENET[18],
+    ),
+    Architecture(
+        "c2d-34", "", "ResNet-34 on every frame", RESNET, {"depth": 34}, 174,
+        published=Published(20.3, None, CPNET_COUNTING), weights=IMAGENET[34],
+    ),
+    Architecture("c2d-50", "", "ResNet-50 on every frame", RESNET, {"depth": 50}, weights=IMAGENET[50]),
+    Architecture("c2d-101", "", "ResNet-101 on every frame", RESNET, {"depth": 101}, weights=IMAGENET[101]),
+    Architecture("tsm-18", "", "ResNet-18 with temporal shift", RESNET, {"depth": 18, "shift": True}, 174, weights=IMAGENET[18]),
+    Architecture(
+        "r2d-26", "", "R2D-26, frames meet in maxima", R2PLUS1D, {"temporal": False}, frames=16,
+        published=Published(None, 27.5, MULTIPLY_ADDS),
+    ),
+    Architecture("r2plus1d-26", "", "R(2+1)D-26", R2PLUS1D, frames=16, published=Published(None, 36.0, MULTIPLY_ADDS)),
+    Architecture(
+        "r2plus1d-50", "", "R(2+1)D-50", R2PLUS1D, {"layout": DEPTH_50}, frames=16,
+        published=Published(28.11, 76.45, OLD_ZOO_COUNTING, unit=1e6, every_parameter=True, frames=16, size_px=256, norm_macs=5),
+    ),
+    Architecture("r2plus1d-101", "", "R(2+1)D-101", R2PLUS1D, {"layout": DEPTH_101}, frames=16),
+    Architecture("r2plus1d-dw-50", "", "R(2+1)D-50, depthwise in time", DEPTHWISE, {"layout": DEPTH_50}, 174, weights=IMAGENET[50]),
+    Architecture("r2plus1d-dw-101", "", "R(2+1)D-101, depthwise in time", DEPTHWISE, {"layout": DEPTH_101}, 174, weights=IMAGENET[101]),
+    Architecture("x3d-xs", "", "X3D", X3D, frames=4, size_px=160, published=_zoo(0.60)),
+    Architecture("x3d-s", "", "X3D", X3D, frames=13, size_px=160, published=_zoo(1.96)),
+    Architecture("x3d-m", "", "X3D", X3D, frames=16, published=_zoo(4.73)),
+) + TORCHVISION  # fmt: skip
 """Networks without a motion module of the five papers."""
