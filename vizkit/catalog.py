@@ -8,11 +8,11 @@ from typing import Any
 
 from vizkit.contracts import Claim, MotionModule, Settings
 from vizkit.errors import unknown_name
-from vizkit.motion import cpnet
+from vizkit.motion import corrnet, cpnet, dcf
 from vizkit.net.architecture import Architecture
 from vizkit.net.backbones import BACKBONES
 
-MODULES: tuple[MotionModule, ...] = (cpnet.MODULE,)
+MODULES: tuple[MotionModule, ...] = (cpnet.MODULE, corrnet.MODULE, dcf.MODULE)
 """One line for each paper."""
 
 

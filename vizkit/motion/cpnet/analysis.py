@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vizkit.contracts import Grid, Provenance, Record, SampledClip, Settings, Tap
-from vizkit.errors import SettingError, unknown_name
+from vizkit.errors import unknown_name
 from vizkit.motion.cpnet.module import CPModule, Metric, propose
 from vizkit.net.geometry import CellGeometry
 
@@ -241,17 +241,12 @@ def _grid(full: Grid, shrink: int, features: torch.Tensor) -> Grid:
 
 def _query_cells(run: ProbedRun, params: Params, grid: Grid, change_grid: Grid, change: NDArray[np.float32]) -> NDArray[np.int64]:
     """[Q, 3] the cells nearest to the points, or those of largest change."""
-    frames, height, width, _ = run.clip.frames.shape
     if not params.points:
         heat = change if change.max() > 0 else _frame_change(run.clip, change_grid)
         return _largest(heat, params.queries, change_grid, grid)
     cells = []
     for t, x, y in params.points:
-        if not (0 <= t < frames and -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
-            raise SettingError(
-                f"Point t={t}, x={x:g}, y={y:g} lies outside the clip: t 0..{frames - 1}, x 0..{width - 1}, y 0..{height - 1}.",
-                code="point",
-            )
+        run.clip.check_point(t, x, y)
         column, row = grid.cell_at(np.array([x, y]))
         cells.append((t // grid.stride_frames, row, column))
     return np.array(cells, np.int64)

@@ -1,0 +1,91 @@
+"""Where CorrNet puts its blocks in R(2+1)D (sections 4 and 6.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal, get_args
+
+from vizkit.errors import unknown_name
+from vizkit.motion.corrnet.module import CorrelationConcat, CorrelationSum, Initial, OtherLength
+from vizkit.net.backbones.clips import ClipNetwork
+from vizkit.net.backbones.r2plus1d import Stem, build_r2plus1d
+
+Kind = Literal["sum", "concat"]
+KINDS = {"sum": CorrelationSum, "concat": CorrelationConcat}
+
+CARRIERS = ("res2", "res3", "res4")
+"""Stages with a block after their last residual block; res5 is too coarse (section 4)."""
+
+
+def build_corrnet(
+    num_classes: int,
+    *,
+    layout: Sequence[int] = (2, 2, 2, 2),
+    blocks: Sequence[str] | None = None,
+    frames: int = 32,
+    patch: int = 7,
+    dilation: int = 2,
+    group_size: int | None = 32,
+    filtered: bool = True,
+    kind: Kind = "sum",
+    reduction: int = 4,
+    initial: Initial = "ones",
+    other_length: OtherLength = "error",
+    width: int = 64,
+    stem_width: int | None = None,
+    stem: Stem = "7x7/2",
+    temporal_in_res2: bool = False,
+    dropout: float = 0.5,
+) -> ClipNetwork:
+    """Build R(2+1)D with correlation blocks: half the filters in the first layer, no temporal convolutions in res2 (section 6.1).
+
+    Args:
+        num_classes: outputs.
+        layout: residual blocks of each stage.
+        blocks: ``"stage.position"`` of the residual blocks that a correlation block follows; the last of res2, res3 and res4 when None.
+        frames: length of the clips, which the filters are tied to; half of it in res4.
+        patch: K, side of the neighbourhood (figure 3 compares 3, 5, 7, 9).
+        dilation: D, cells between its neighbours.
+        group_size: channels of a group; None for one group (table 4, "w/o grouping").
+        filtered: False for correlation without filters (table 4, "w/o filter").
+        kind: ``"sum"`` or ``"concat"`` (figure 2).
+        reduction: the operator works on the stage's channels divided by this.
+        initial: start of the filters, see :class:`CorrelationOperator`, as is ``other_length``.
+        other_length: what happens to clips of another length.
+        width: planes of res2.
+        stem_width: filters of the first layer; half of ``width`` when None.
+        stem: see :func:`build_r2plus1d`.
+        temporal_in_res2: keep the temporal convolutions of res2.
+        dropout: before the last layer.
+
+    Raises:
+        ValueError: a setting outside what is accepted, or a block that the backbone does not have.
+    """
+    if kind not in get_args(Kind):
+        raise unknown_name("kind", kind, get_args(Kind))
+    if blocks is None:
+        blocks = [f"{stage}.{number - 1}" for stage, number in zip(CARRIERS, layout, strict=False)]
+    build = partial(
+        KINDS[kind], reduction=reduction, patch=patch, dilation=dilation, group_size=group_size, filtered=filtered, initial=initial,
+        other_length=other_length,
+    )  # fmt: skip
+    return build_r2plus1d(
+        num_classes,
+        layout=layout,
+        temporal_in_res2=temporal_in_res2,
+        width=width,
+        stem_width=max(width // 2, 1) if stem_width is None else stem_width,
+        stem=stem,
+        frames=frames,
+        inserted=dict.fromkeys(map(_place, blocks), build),
+        dropout=dropout,
+    )
+
+
+def _place(block: str) -> tuple[str, int]:
+    """``"res2.1"`` -> ("res2", 1)."""
+    stage, _, position = block.partition(".")
+    if not position.isdigit():
+        raise ValueError(f"block {block!r} is not of the form 'res2.1'")
+    return stage, int(position)
