@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,3 +68,42 @@ def page(chromium: Path) -> Iterator[object]:
         page.set_default_timeout(120_000)
         yield page
         browser.close()
+
+
+MOUNT = """async ({script, css, figure, options, wide, dark}) => {
+    const host = document.createElement('div');
+    const colors = dark ? ['#e8ecef', '#101418'] : ['#1a1f24', '#ffffff'];
+    host.style.cssText = `width: ${wide}px; --st-text-color: ${colors[0]}; --st-background-color: ${colors[1]};
+        --st-secondary-background-color: ${colors[1]}; --st-primary-color: #00697a; --st-font: sans-serif`;
+    document.body.replaceChildren(host);
+    document.body.style.cssText = `margin: 8px; background: ${colors[1]}`;
+    const root = host.attachShadow({mode: 'open'});
+    const style = document.createElement('style');
+    style.textContent = css;
+    root.append(style);
+    const module = await import(URL.createObjectURL(new Blob([script], {type: 'text/javascript'})));
+    window.picks = [];
+    const setStateValue = (name, value) => window.picks.push(value);
+    window.show = (other) => module.default({data: {figure: other, options}, parentElement: root, setStateValue});
+    window.show(figure);
+    window.player = root.querySelector('.player');
+}"""
+
+
+@pytest.fixture
+def mounted(page: Any) -> Callable[..., Any]:
+    """Show a payload in the player alone, without Streamlit: gives the page, with ``player`` and ``picks`` in its window."""
+    from vizkit.ui import player
+    from vizkit.ui.bundle import DOM, bundle
+
+    folder = Path(player.__file__).parent
+    script = bundle(DOM, *(folder / name for name in player.MODULES))
+
+    def show(figure: dict[str, Any], *, wide: int = 900, dark: bool = False, layout: str = "strip") -> Any:
+        options = {"busy": "", "playing": False, "layout": layout, "pickable": True, "picking": ""}
+        css = (folder / "player.css").read_text(encoding="utf-8")
+        page.evaluate(MOUNT, {"script": script, "css": css, "figure": figure, "options": options, "wide": wide, "dark": dark})
+        page.wait_for_function("() => window.player.dataset.frame !== undefined")
+        return page
+
+    return show

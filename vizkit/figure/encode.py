@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vizkit.errors import SettingError, unknown_name
 from vizkit.figure import tables
-from vizkit.figure.spec import ColorMap
+from vizkit.figure.place import heat_on_pixels, motion_on_pixels
+from vizkit.figure.spec import ColorMap, HeatLayer, MotionLayer
 
 WHEEL_STEPS = (("R", "Y", 15), ("Y", "G", 6), ("G", "C", 4), ("C", "B", 11), ("B", "M", 13), ("M", "R", 6))
 """Number of colours from one named hue of the Middlebury wheel to the next: red, yellow, green, cyan, blue, magenta and red again."""
 
 
 @cache
-def _wheel() -> NDArray[np.float64]:
-    """[55, 3] the fully saturated colours of the Middlebury wheel in 0..255."""
+def wheel_hues() -> NDArray[np.float64]:
+    """[55, 3] the fully saturated colours of the Middlebury wheel, whole numbers in 0..255: right, down, left, up."""
     corners = {"R": (255, 0, 0), "Y": (255, 255, 0), "G": (0, 255, 0), "C": (0, 255, 255), "B": (0, 0, 255), "M": (255, 0, 255)}
     rows = []
     for first, last, steps in WHEEL_STEPS:
         start, end = np.array(corners[first], np.float64), np.array(corners[last], np.float64)
         # The reference rounds the moving channel down before it is added or subtracted.
         rows.append(start + np.sign(end - start) * np.floor(255 * np.arange(steps) / steps)[:, None])
-    return np.concatenate(rows)
+    hues = np.concatenate(rows)
+    hues.flags.writeable = False
+    return hues
 
 
 def wheel_colors(vectors: NDArray[Any], max_magnitude: float) -> NDArray[np.uint8]:
@@ -49,7 +52,7 @@ def wheel_colors(vectors: NDArray[Any], max_magnitude: float) -> NDArray[np.uint
     # Adding +0.0 turns -0.0 into +0.0, which would land on the other branch of atan2.
     scaled = np.nan_to_num(np.asarray(vectors, np.float64) / max_magnitude, nan=0.0, posinf=1.0, neginf=-1.0) + 0.0
     radius = np.minimum(np.hypot(scaled[..., 0], scaled[..., 1]), 1.0)[..., None]
-    wheel = _wheel()
+    wheel = wheel_hues()
     turn = (np.arctan2(-scaled[..., 1], -scaled[..., 0]) / np.pi + 1) / 2 * (len(wheel) - 1)
     below = np.floor(turn).astype(np.int64)
     share = (turn - below)[..., None]
@@ -102,3 +105,41 @@ def heat_colors(values: NDArray[Any], limits: tuple[float, float], colors: Color
     place = np.clip((np.where(known, values, low) - low) / (high - low), 0.0, 1.0)
     index = np.minimum((place * 256).astype(np.int64), 255)  # 256 equal bins, as the colour bar shows them
     return np.concatenate([color_table(colors)[index], np.where(known, 255, 0).astype(np.uint8)[..., None]], axis=-1)
+
+
+def motion_colors(
+    vectors: NDArray[Any], confidence: NDArray[Any], max_magnitude: float, backdrop: Literal["white", "picture"]
+) -> NDArray[np.uint8]:
+    """Colour displacements by :func:`wheel_colors` and fade them by their confidence.
+
+    Args:
+        vectors: ``[..., 2]`` (x, y); NaN where nothing is known.
+        confidence: ``[...]`` in 0..1; NaN where nothing is known.
+        max_magnitude: length of full colour, in the unit of ``vectors``.
+        backdrop: what is mixed with the wheel's colour where the confidence is low: white, or what lies below.
+
+    Returns:
+        uint8 ``[..., 4]`` RGBA: opaque on white paper, the confidence as alpha over a picture; unknown is all backdrop.
+    """
+    share = np.clip(np.nan_to_num(np.asarray(confidence, np.float64), nan=0.0), 0.0, 1.0)[..., None]
+    colors = wheel_colors(vectors, max_magnitude)
+    if backdrop == "picture":
+        return np.concatenate([colors, np.rint(255 * share).astype(np.uint8)], axis=-1)
+    mixed = np.rint(255 + share * (colors - 255.0)).astype(np.uint8)
+    return np.concatenate([mixed, np.full_like(mixed[..., :1], 255)], axis=-1)
+
+
+def cell_colors(layer: HeatLayer | MotionLayer, size_wh: tuple[int, int], out_wh: tuple[int, int]) -> NDArray[np.uint8]:
+    """Colour a layer of cells on the pixels of its panel: interpolated first, coloured after that.
+
+    Args:
+        layer: the cells; its opacity is left to the renderer.
+        size_wh: the panel's size in panel pixels.
+        out_wh: size of the result in its own pixels; both cover the same area.
+
+    Returns:
+        uint8 [height, width, 4] RGBA.
+    """
+    if isinstance(layer, HeatLayer):
+        return heat_colors(heat_on_pixels(layer, size_wh, out_wh), layer.limits, layer.colors)
+    return motion_colors(*motion_on_pixels(layer, size_wh, out_wh), layer.max_magnitude, layer.backdrop)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vizkit.contracts import Record
-from vizkit.figure.spec import ArrowLayer, HeatLayer, LinkLayer, Panel
+from vizkit.figure.spec import ArrowLayer, HeatLayer, LinkLayer, MotionLayer, Panel
 
 Points = NDArray[np.float64]
 
@@ -22,6 +22,9 @@ BOW = (0.10, 0.055)
 
 HEAD_WIDTH = 0.9
 """Width of an arrow head over its length."""
+
+GAP_SHARE = 0.1
+"""Gaps between panels take at most this share of a column, so that a grid of many panels is not mostly gaps."""
 
 
 # --------------------------------------------------------------------------------------------- cells on pixels
@@ -41,30 +44,50 @@ def heat_on_pixels(layer: HeatLayer, size_wh: tuple[int, int], out_wh: tuple[int
     Returns:
         float32 [height, width].
     """
-    out_wh = out_wh or size_wh
-    rows, columns = (_cell_positions(layer, size_wh[axis], out_wh[axis], layer.values.shape[1 - axis]) for axis in (1, 0))
-    nearest = layer.values[np.floor(rows + 0.5).astype(np.int64)[:, None], np.floor(columns + 0.5).astype(np.int64)]
+    return _on_pixels(layer, layer.values[..., None], size_wh, out_wh or size_wh)[..., 0]
+
+
+def motion_on_pixels(
+    layer: MotionLayer, size_wh: tuple[int, int], out_wh: tuple[int, int] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Resize a layer's vectors and confidence to the pixels of its panel, by the rules of :func:`heat_on_pixels`.
+
+    Returns:
+        float32 [height, width, 2] vectors and float32 [height, width] confidence; both are NaN where nothing is known.
+    """
+    planes = np.concatenate([layer.vectors, layer.confidence[..., None]], axis=-1)
+    pixels = _on_pixels(layer, planes, size_wh, out_wh or size_wh)
+    return pixels[..., :2], pixels[..., 2]
+
+
+def _on_pixels(
+    layer: HeatLayer | MotionLayer, planes: NDArray[np.float32], size_wh: tuple[int, int], out_wh: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Resize ``planes`` [h, w, n]; a cell is unknown when one of its planes is NaN."""
+    rows, columns = (_cell_positions(layer, size_wh[axis], out_wh[axis], planes.shape[1 - axis]) for axis in (1, 0))
+    known = ~np.isnan(planes.sum(axis=-1, keepdims=True))  # [h, w, 1]
+    cells = np.where(known, planes, np.float32(np.nan))
+    nearest = cells[np.floor(rows + 0.5).astype(np.int64)[:, None], np.floor(columns + 0.5).astype(np.int64)]
     if not layer.smooth:
         return nearest
-    known = ~np.isnan(layer.values)
-    total = _bilinear(np.where(known, layer.values, 0), rows, columns)
+    total = _bilinear(np.where(known, planes, np.float32(0)), rows, columns)
     share = _bilinear(known.astype(np.float64), rows, columns)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(np.isnan(nearest), np.nan, total / share).astype(np.float32)
 
 
-def _cell_positions(layer: HeatLayer, panel_px: int, out_px: int, cells: int) -> NDArray[np.float64]:
+def _cell_positions(layer: HeatLayer | MotionLayer, panel_px: int, out_px: int, cells: int) -> NDArray[np.float64]:
     """[out_px] position of each output pixel in cells along one axis, clipped to the outermost centres."""
     panel = (np.arange(out_px) + 0.5) * panel_px / out_px - 0.5
     return np.clip((panel - layer.origin_px) / layer.stride_px, 0, cells - 1)
 
 
 def _bilinear(cells: NDArray[Any], rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Interpolate along rows, then along columns; positions lie inside the grid."""
+    """Interpolate [h, w, n] along rows, then along columns; positions lie inside the grid."""
     for axis, positions in ((0, rows), (1, columns)):
         low = np.minimum(positions.astype(np.int64), max(cells.shape[axis] - 2, 0))
         high = np.minimum(low + 1, cells.shape[axis] - 1)
-        share = np.expand_dims(positions - low, 1 - axis)
+        share = np.expand_dims(positions - low, (1 - axis, 2))
         cells = (1 - share) * cells.take(low, axis) + share * cells.take(high, axis)
     return cells
 
@@ -106,6 +129,8 @@ class Layout:
     """One per panel, in the panels' order."""
     size_wh: tuple[float, float]
     """Width and height of the page part that the panels take."""
+    gap: float
+    """Distance between neighbouring panels."""
 
 
 def grid_positions(count: int, columns: int) -> tuple[tuple[int, int], ...]:
@@ -119,6 +144,7 @@ def lay_out(
     *,
     gap: float,
     title_height: float = 0.0,
+    indent: float = 0.0,
     max_panel_width: float = np.inf,
     max_height: float = np.inf,
 ) -> Layout:
@@ -127,8 +153,9 @@ def lay_out(
     Args:
         panels: the panels; empty rows and columns take no room.
         width: width of the page.
-        gap: distance between neighbouring panels, along x and y.
+        gap: distance between neighbouring panels, along x and y; less where columns are narrow (:data:`GAP_SHARE`).
         title_height: room above a row in which some panel has a title.
+        indent: room at the left for the rows' titles.
         max_panel_width: panels are not drawn wider than this.
         max_height: panels shrink until all rows fit into this height.
 
@@ -139,10 +166,11 @@ def lay_out(
     columns = sorted({panel.column for panel in panels})
     shape = {row: max(panel.size_wh[1] / panel.size_wh[0] for panel in panels if panel.row == row) for row in rows}
     above = {row: title_height * any(panel.title for panel in panels if panel.row == row) for row in rows}
+    gap = min(gap, GAP_SHARE * (width - indent) / max(len(columns), 1))
     fixed = sum(above.values()) + gap * max(len(rows) - 1, 0)
-    across = (width - gap * (len(columns) - 1)) / max(len(columns), 1)
+    across = (width - indent - gap * (len(columns) - 1)) / max(len(columns), 1)
     side = min(across, max_panel_width, (max_height - fixed) / max(sum(shape.values()), 1e-9))
-    left = (width - side * len(columns) - gap * (len(columns) - 1)) / 2
+    left = indent + (width - indent - side * len(columns) - gap * (len(columns) - 1)) / 2
     tops, top = {}, 0.0
     for row in rows:
         tops[row] = top + above[row]
@@ -151,7 +179,7 @@ def lay_out(
         Box(left + columns.index(panel.column) * (side + gap), tops[panel.row], side, side * panel.size_wh[1] / panel.size_wh[0])
         for panel in panels
     )
-    return Layout(boxes, (width, max(top - gap, 0.0)))
+    return Layout(boxes, (width, max(top - gap, 0.0)), gap)
 
 
 # --------------------------------------------------------------------------------------------- arrows

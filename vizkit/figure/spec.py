@@ -239,7 +239,9 @@ class Panel(Record):
     frame: int | None = None
     """Which sampled frame it shows, if it shows one (the player links panels by it)."""
     view: str = "frames"
-    """Panels of one view play as one film."""
+    """Panels of one view play as one film; where a figure has several, frames and views stand by ``row`` and ``column``."""
+    row_title: str = ""
+    """A few letters to the left of it, for the first panel of a row: the rows' headings of a grid."""
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,16 @@
 """A figure as a film: one picture per sampled frame, composed on pixels, as GIF, WebP or WebM (VP9).
 
-What one picture shows: the panels of that frame, one column of pictures per view, and beside them the panels that belong to
-no frame. Arrows across panels appear where they start or end. If only one end is in sight, the arrow is drawn inside that
-panel between the two positions, and a hollow, half transparent circle (a ghost) marks the end that lies in another frame:
-the match in the query's frame, the query in the match's frame. A match at the query's own place is the ghost alone.
+What one picture shows: the panels of that frame, by the figure's rows and columns where several panels show one frame, and
+beside them the panels that belong to no frame. Arrows across panels appear where they start or end. If only one end is in
+sight, the arrow is drawn inside that panel between the two positions, and a hollow, half transparent circle (a ghost) marks
+the end that lies in another frame: the match in the query's frame, the query in the match's frame. A match at the query's
+own place is the ghost alone.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
@@ -23,7 +24,7 @@ from PIL import Image
 
 from vizkit.errors import FigureError
 from vizkit.figure.place import Box, Layout, Points, Strokes, arrow_strokes, lay_out
-from vizkit.figure.spec import ArrowLayer, FigureSpec, LinkLayer, Panel, PointLayer
+from vizkit.figure.spec import ArrowLayer, FigureSpec, LinkLayer, Panel, PointLayer, PolygonLayer
 from vizkit.render.compose import (
     LINE_PX,
     MAX_HEAD_PX,
@@ -32,6 +33,7 @@ from vizkit.render.compose import (
     Pixels,
     blank,
     draw_points,
+    draw_polygons,
     draw_strokes,
     measure,
     paint_panel,
@@ -40,7 +42,7 @@ from vizkit.render.compose import (
     write,
 )
 from vizkit.render.keys import measured_keys
-from vizkit.render.text import fit, footnotes, printable, wrapped
+from vizkit.render.text import fit, fitted_titles, footnotes, printable, row_titles_width, wrapped
 from vizkit.render.theme import Theme, theme_named
 
 FilmFormat = Literal["gif", "webp", "webm"]
@@ -96,30 +98,48 @@ class _Scene:
 
 
 def _scene(spec: FigureSpec, time: int | None) -> _Scene:
-    """Choose the panels of one time; views stand side by side in the order of their first panels."""
+    """Choose the panels of one time and move them together."""
     chosen = [(number, panel) for number, panel in enumerate(spec.panels) if panel.frame in (None, time)]
+    grid = len({panel.frame for panel in spec.panels}) < len(spec.panels)
     numbers: list[int] = []
     panels: list[Panel] = []
     offset = 0
-    for group in dict.fromkeys((panel.view, panel.frame is None) for _, panel in chosen):
-        members = [(number, panel) for number, panel in chosen if (panel.view, panel.frame is None) == group]
+    for still in (False,) if grid else (False, True):
+        members = [(number, panel) for number, panel in chosen if grid or (panel.frame is None) == still]
         rows = sorted({panel.row for _, panel in members})
         columns = sorted({panel.column for _, panel in members})
         numbers += [number for number, _ in members]
-        panels += [replace(panel, row=rows.index(panel.row), column=offset + columns.index(panel.column)) for _, panel in members]
+        panels += [
+            replace(panel, title=_title(panel, chosen, spec), row=rows.index(panel.row), column=offset + columns.index(panel.column))
+            for _, panel in members
+        ]
         offset += len(columns)
     width = max(min(PAGE_PX - 2 * MARGIN_PX, PANEL_PX * offset + MARGIN_PX * (offset - 1)), PANEL_PX)
-    return _Scene(tuple(numbers), tuple(panels), lay_out(panels, width, gap=MARGIN_PX, title_height=LINE_PX, max_panel_width=PANEL_PX))
+    indent = row_titles_width(panels, measure, MARGIN_PX)
+    layout = lay_out(panels, width, gap=MARGIN_PX, title_height=LINE_PX, indent=indent, max_panel_width=PANEL_PX)
+    return _Scene(tuple(numbers), tuple(panels), layout)
+
+
+def _title(panel: Panel, chosen: Sequence[tuple[int, Panel]], spec: FigureSpec) -> str:
+    """A panel's title, or its column's where the panel that has it is out of sight."""
+
+    def of_column(panels: Iterable[Panel]) -> str:
+        same = (other.title for other in panels if (other.view, other.column) == (panel.view, panel.column))
+        return next(filter(None, same), "")
+
+    return panel.title or ("" if of_column(other for _, other in chosen) else of_column(spec.panels))
 
 
 def _painted(scene: _Scene, spec: FigureSpec, page: Pixels, corner_xy: tuple[int, int], theme: Theme) -> Pixels:
     """Paint the panels of a scene with their marks and links on a copy of the page."""
     canvas = page.copy()
     boxes = [pixel_box(replace(box, left=box.left + corner_xy[0], top=box.top + corner_xy[1])) for box in scene.layout.boxes]
-    for panel, box in zip(scene.panels, boxes, strict=True):
+    titles = fitted_titles(scene.panels, [box.width for box in boxes], measure)
+    for panel, box, title in zip(scene.panels, boxes, titles, strict=True):
         paste(canvas, _picture(panel, box, theme), box)
-        title = fit(printable(panel.title), box.width, measure)
         write(canvas, box.left + box.width / 2, box.top - LINE_PX / 2, title, theme.text, centred=True)
+        heading = printable(panel.row_title)
+        write(canvas, box.left - MARGIN_PX - measure(heading), box.top + box.height / 2, heading, theme.text)
     placed = dict(zip(scene.numbers, boxes, strict=True))
     for link in spec.links:
         _draw_link(canvas, link, placed, spec.panels, theme)
@@ -131,11 +151,14 @@ def _painted(scene: _Scene, spec: FigureSpec, page: Pixels, corner_xy: tuple[int
 
 
 def _picture(panel: Panel, box: Box, theme: Theme) -> Pixels:
-    """Paint one panel with the arrows inside it."""
-    picture = paint_panel(panel, (int(box.width), int(box.height)), theme.background)
-    for arrows in (layer for layer in panel.layers if isinstance(layer, ArrowLayer)):
-        strokes = arrow_strokes(arrows, panel, Box(0, 0, box.width, box.height), MAX_HEAD_PX)
-        draw_strokes(picture, strokes, arrows.weight, theme.roles[arrows.role])
+    """Paint one panel with the outlines and arrows inside it."""
+    picture, inside = paint_panel(panel, (int(box.width), int(box.height)), theme.background), Box(0, 0, box.width, box.height)
+    for layer in panel.layers:
+        if isinstance(layer, PolygonLayer):
+            outlines = [inside.at(outline, panel) for outline in layer.outlines]
+            draw_polygons(picture, outlines, theme.roles[layer.role], filled=layer.filled)
+        elif isinstance(layer, ArrowLayer):
+            draw_strokes(picture, arrow_strokes(layer, panel, inside, MAX_HEAD_PX), layer.weight, theme.roles[layer.role])
     return picture
 
 

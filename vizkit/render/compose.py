@@ -5,6 +5,7 @@ Page positions are in pixels with pixel edges at whole numbers; OpenCV counts pi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from vizkit.figure.encode import color_table, heat_colors, wheel_colors
-from vizkit.figure.place import Box, Points, Strokes, dashes, heat_on_pixels
-from vizkit.figure.spec import ColorMap, HeatLayer, ImageLayer, Panel, Role
+from vizkit.figure.encode import cell_colors, color_table, wheel_colors
+from vizkit.figure.place import Box, Points, Strokes, dashes
+from vizkit.figure.spec import ColorMap, HeatLayer, ImageLayer, MotionLayer, Panel, Role
 from vizkit.render.keys import Ruler
-from vizkit.render.theme import Style, Theme, rgb
+from vizkit.render.theme import FILL_OPACITY, Style, Theme, rgb
 
 Pixels = NDArray[np.uint8]
 
@@ -45,10 +46,10 @@ def blank(height: int, width: int, theme: Theme) -> Pixels:
 
 
 def paint_panel(panel: Panel, out_wh: tuple[int, int], background: str) -> Pixels:
-    """Paint the image and heat layers of a panel in their order.
+    """Paint images and cells of a panel in their order.
 
     Args:
-        panel: the panel; its marks are left to :func:`draw_strokes` and :func:`draw_points`.
+        panel: the panel; its marks are left to :func:`draw_polygons`, :func:`draw_strokes` and :func:`draw_points`.
         out_wh: size of the picture in pixels.
         background: ``#rrggbb`` where nothing is drawn.
 
@@ -59,10 +60,10 @@ def paint_panel(panel: Panel, out_wh: tuple[int, int], background: str) -> Pixel
     for layer in panel.layers:
         if isinstance(layer, ImageLayer):
             pixels = cv2.resize(layer.pixels, out_wh, interpolation=_interpolation(layer, out_wh)).astype(np.uint8, copy=False)
-        elif isinstance(layer, HeatLayer):
-            heat = heat_colors(heat_on_pixels(layer, panel.size_wh, out_wh), layer.limits, layer.colors)
-            opacity = heat[..., 3:] * (layer.opacity / 255)
-            pixels = np.rint(pixels * (1 - opacity) + heat[..., :3] * opacity).astype(np.uint8)
+        elif isinstance(layer, HeatLayer | MotionLayer):
+            colors = cell_colors(layer, panel.size_wh, out_wh)
+            opacity = colors[..., 3:] * (layer.opacity / 255)
+            pixels = np.rint(pixels * (1 - opacity) + colors[..., :3] * opacity).astype(np.uint8)
     return pixels
 
 
@@ -94,6 +95,18 @@ def draw_strokes(canvas: Pixels, strokes: Strokes, weight: NDArray[np.float32], 
         _blend(canvas, [line], width + CASING_PX, style.casing, CASING_OPACITY * share, solid=head, outline=CASING_PX)
     for line, head, share in arrows:
         _blend(canvas, dashes(line, *dash), width, style.color, share, solid=head)
+
+
+def draw_polygons(canvas: Pixels, outlines: Sequence[Points], style: Style, *, filled: bool) -> None:
+    """Draw closed outlines on their casings, filled or not."""
+    width = _line_px(style)
+    closed = [np.concatenate([outline, outline[:1]]) for outline in outlines]
+    for line in closed:
+        _blend(canvas, [line], width + CASING_PX, style.casing, CASING_OPACITY)
+    for line in closed:
+        if filled:
+            _blend(canvas, [line], 1, style.color, FILL_OPACITY, solid=line)
+        _blend(canvas, [line], width, style.color, 1.0)
 
 
 def draw_points(canvas: Pixels, points: Points, size: float, marker: str, style: Style, opacity: float = 1.0) -> None:

@@ -9,19 +9,19 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection, PolyCollection
-from matplotlib.colors import to_rgba_array
+from matplotlib.collections import Collection, PathCollection, PolyCollection
+from matplotlib.colors import to_rgba, to_rgba_array
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.path import Path
 from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
-from vizkit.figure.encode import color_table, heat_colors, wheel_colors
-from vizkit.figure.place import Box, Points, Strokes, arrow_strokes, heat_on_pixels, link_strokes
-from vizkit.figure.spec import ArrowLayer, ColorMap, FigureSpec, HeatLayer, ImageLayer, Panel, PointLayer, Role
+from vizkit.figure.encode import cell_colors, color_table, wheel_colors
+from vizkit.figure.place import Box, Points, Strokes, arrow_strokes, link_strokes
+from vizkit.figure.spec import ArrowLayer, ColorMap, FigureSpec, HeatLayer, ImageLayer, MotionLayer, Panel, PointLayer, PolygonLayer, Role
 from vizkit.render.keys import Ruler
-from vizkit.render.theme import Style, Theme
+from vizkit.render.theme import FILL_OPACITY, Style, Theme
 
 CASING_PT = 0.7
 """How much wider than the line its casing is."""
@@ -29,8 +29,8 @@ CASING_OPACITY = 0.7
 """Opacity of the casing under an opaque line."""
 MAX_HEAD = 0.07
 """Longest arrow head in inches; layers ask for heads of at most a cell, which is too much where cells are large."""
-HEAT_SIDE_PX = 224
-"""Heat is interpolated to at least so many pixels across a panel."""
+CELLS_SIDE_PX = 224
+"""Heat and motion are interpolated to at least so many pixels across a panel."""
 FRAME_PT = 0.4
 """Line around panels and keys."""
 TITLE_PT = 8.0
@@ -44,11 +44,13 @@ WHEEL_RINGS, WHEEL_SECTORS = 16, 72
 
 
 def draw_panels(axes: Axes, spec: FigureSpec, boxes: tuple[Box, ...], theme: Theme) -> None:
-    """Draw pictures and arrows of the panels, then the links, then the points, so that no arrow hides a query."""
+    """Draw pictures, outlines and arrows of the panels, then the links, then the points, so that no arrow hides a query."""
     for panel, box in zip(spec.panels, boxes, strict=True):
         _draw_pictures(axes, panel, box, theme)
         for layer in panel.layers:
-            if isinstance(layer, ArrowLayer):
+            if isinstance(layer, PolygonLayer):
+                draw_polygons(axes, layer, [box.at(outline, panel) for outline in layer.outlines], theme.roles[layer.role], clip=box)
+            elif isinstance(layer, ArrowLayer):
                 strokes, style = arrow_strokes(layer, panel, box, MAX_HEAD), theme.roles[layer.role]
                 draw_strokes(axes, strokes, layer.weight, style, name=f"arrows-{layer.role}", clip=box)
     for link in spec.links:
@@ -63,23 +65,44 @@ def draw_panels(axes: Axes, spec: FigureSpec, boxes: tuple[Box, ...], theme: The
 
 
 def _draw_pictures(axes: Axes, panel: Panel, box: Box, theme: Theme) -> None:
-    """Draw the image and heat layers of one panel in their order, and the line around it."""
+    """Draw images and cells of one panel in their order, and the line around it."""
     extent = (box.left, box.right, box.bottom, box.top)
     for layer in panel.layers:
         if isinstance(layer, ImageLayer):
             axes.imshow(layer.pixels, extent=extent, interpolation="none", aspect="auto")
-        elif isinstance(layer, HeatLayer):
-            axes.imshow(_heat_rgba(layer, panel), extent=extent, interpolation="none", aspect="auto")
+        elif isinstance(layer, HeatLayer | MotionLayer):
+            axes.imshow(_cells_rgba(layer, panel), extent=extent, interpolation="none", aspect="auto")
     axes.add_patch(Rectangle((box.left, box.top), box.width, box.height, fill=False, edgecolor=theme.muted, linewidth=FRAME_PT))
 
 
-def _heat_rgba(layer: HeatLayer, panel: Panel) -> NDArray[np.uint8]:
-    """[height, width, 4] colours of a heat layer, its opacity in the alpha channel."""
-    factor = -(-HEAT_SIDE_PX // max(panel.size_wh))
-    out_wh = (panel.size_wh[0] * factor, panel.size_wh[1] * factor)
-    colors = heat_colors(heat_on_pixels(layer, panel.size_wh, out_wh), layer.limits, layer.colors)
+def _cells_rgba(layer: HeatLayer | MotionLayer, panel: Panel) -> NDArray[np.uint8]:
+    """[height, width, 4] colours of a layer of cells, its opacity in the alpha channel."""
+    factor = -(-CELLS_SIDE_PX // max(panel.size_wh))
+    colors = cell_colors(layer, panel.size_wh, (panel.size_wh[0] * factor, panel.size_wh[1] * factor))
     colors[..., 3] = np.rint(colors[..., 3] * layer.opacity)
     return colors
+
+
+def draw_polygons(axes: Axes, layer: PolygonLayer, outlines: list[Points], style: Style, *, clip: Box) -> None:
+    """Draw closed outlines on their casings, filled or not."""
+    if not outlines:
+        return
+    face = to_rgba(style.color, FILL_OPACITY) if layer.filled else "none"
+    parts = (
+        PolyCollection(
+            outlines, facecolors="none", edgecolors=to_rgba(style.casing, CASING_OPACITY), linewidths=style.width_pt + CASING_PT
+        ),
+        PolyCollection(outlines, facecolors=[face], edgecolors=style.color, linewidths=style.width_pt),
+    )
+    for part, suffix in zip(parts, ("casing", "lines"), strict=True):
+        part.set(gid=f"outlines-{layer.role}-{suffix}", zorder=2, joinstyle="round")
+        axes.add_collection(part, autolim=False)
+        _clip(part, clip, axes)
+
+
+def _clip(part: Collection, box: Box, axes: Axes) -> None:
+    """Cut off what reaches beyond a panel."""
+    part.set_clip_path(Rectangle((box.left, box.top), box.width, box.height, transform=axes.transData))
 
 
 def draw_strokes(axes: Axes, strokes: Strokes, weight: NDArray[np.float32], style: Style, *, name: str, clip: Box | None = None) -> None:
@@ -105,7 +128,7 @@ def draw_strokes(axes: Axes, strokes: Strokes, weight: NDArray[np.float32], styl
         part.set_zorder(2)
         axes.add_collection(part, autolim=False)
         if clip is not None:
-            part.set_clip_path(Rectangle((clip.left, clip.top), clip.width, clip.height, transform=axes.transData))
+            _clip(part, clip, axes)
 
 
 def draw_points(axes: Axes, points: Points, size: float, marker: str, style: Style, *, name: str) -> None:
@@ -158,7 +181,9 @@ RULER = Ruler(line_height(SMALL_PT), text_width)
 """How keys are measured in print."""
 
 
-def write(axes: Axes, x: float, y: float, text: str, size_pt: float, color: str, *, align: Literal["left", "center"] = "center") -> None:
+def write(
+    axes: Axes, x: float, y: float, text: str, size_pt: float, color: str, *, align: Literal["left", "center", "right"] = "center"
+) -> None:
     """Write one line around the height ``y``, above everything else; never parsed as mathematics."""
     axes.text(x, y, text, fontsize=size_pt, color=color, ha=align, va="center_baseline", parse_math=False, zorder=5)
 

@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vizkit.figure.place import Box
-from vizkit.figure.spec import ColorBarKey, ColorMap, FigureSpec, Key, LegendKey, PointLayer, Role, WheelKey
+from vizkit.figure.spec import ColorBarKey, ColorMap, FigureSpec, LegendKey, PointLayer, PolygonLayer, Role, WheelKey
 from vizkit.render.text import fit, printable
 
 BAR_WH = (10.0, 0.7)
-WHEEL_RADIUS = 1.6
+WHEEL_RADIUS = 2.0
 SAMPLE_WIDTH = 2.4
 HEAD = 0.55
 MARK = 0.65
 GAP = 0.45
 """Between a sample and its text."""
+WORD_GAP = 0.25
+"""Between a wheel and its words."""
 KEY_GAP = 1.6
 """Between two keys."""
 
@@ -96,11 +98,12 @@ def _height(line: Sequence[SizedKey]) -> float:
 
 
 def measured_keys(spec: FigureSpec, ruler: Ruler, width: float) -> KeyLines:
-    """Measure a figure's keys and break them into lines; the entries of a legend stay together if they can."""
+    """Measure a figure's keys and break them into lines; the entries of a legend stay together if they can, wheels share one disc."""
     lines: list[list[SizedKey]] = []
     room, gap = 0.0, KEY_GAP * ruler.line
-    for key in spec.keys:
-        parts = _sized(key, spec, ruler, width)
+    wheels = [key for key in spec.keys if isinstance(key, WheelKey)]
+    for key in (key for key in spec.keys if not isinstance(key, WheelKey) or key is wheels[0]):
+        parts = [_wheel(wheel_texts(wheels), ruler, width)] if isinstance(key, WheelKey) else _sized(key, spec, ruler, width)
         together = sum(part.width for part in parts) + gap * (len(parts) - 1)
         for number, part in enumerate(parts):
             if part.width > room or (number == 0 and together > room) or not lines:
@@ -111,13 +114,17 @@ def measured_keys(spec: FigureSpec, ruler: Ruler, width: float) -> KeyLines:
     return KeyLines(lines, ruler)
 
 
-def _sized(key: Key, spec: FigureSpec, ruler: Ruler, width: float) -> list[SizedKey]:
+def _sized(key: ColorBarKey | LegendKey, spec: FigureSpec, ruler: Ruler, width: float) -> list[SizedKey]:
     """Measure one key; every entry of a legend is placed on its own."""
     if isinstance(key, ColorBarKey):
         return [_color_bar(key, ruler, width)]
-    if isinstance(key, WheelKey):
-        return [_wheel(key, ruler, width)]
     return [_legend_entry(key, role, text, spec, ruler, width) for role, text in key.entries]
+
+
+def wheel_texts(keys: Sequence[WheelKey]) -> list[str]:
+    """Say what a disc shows: its label and its scale, or one line for each of several scales that it stands for."""
+    found = [(printable(key.label), f"full colour = {key.max_px:.3g} px/frame") for key in keys]
+    return list(found[0]) if len(found) == 1 else [f"{label}: {scale}" for label, scale in found]
 
 
 def _color_bar(key: ColorBarKey, ruler: Ruler, width: float) -> SizedKey:
@@ -139,25 +146,26 @@ def _color_bar(key: ColorBarKey, ruler: Ruler, width: float) -> SizedKey:
     return SizedKey(full, 2 * unit, draw)
 
 
-def _wheel(key: WheelKey, ruler: Ruler, width: float) -> SizedKey:
-    """A disc with its directions (also for print without colour), and what full colour means beside it."""
-    unit = ruler.line
-    letter = max(map(ruler.measure, "RLUD"))
-    disc = 2 * (WHEEL_RADIUS * unit + letter + 0.3 * unit)
-    texts = (key.label, f"full colour: {key.max_px:.3g} px per frame")
-    labels = [fit(printable(text), width - disc - GAP * unit, ruler.measure) for text in texts]
-    height = 2 * (WHEEL_RADIUS + 1) * unit
+def _wheel(texts: Sequence[str], ruler: Ruler, width: float) -> SizedKey:
+    """A disc with its directions in words (also for print without colour), and what full colour means beside it."""
+    unit, radius = ruler.line, WHEEL_RADIUS * ruler.line
+    before, after = (ruler.measure(word) + WORD_GAP * unit for word in ("left", "right"))
+    disc = before + 2 * radius + after
+    beside = disc + 2 * GAP * unit
+    labels = [fit(text, width - beside, ruler.measure) for text in texts]
+    height = 2 * radius + max(2, len(labels) - 2 * WHEEL_RADIUS) * unit
 
     def draw(pen: Pen, left: float, top: float) -> None:
-        x, y, radius = left + disc / 2, top + height / 2, WHEEL_RADIUS * unit
+        x, y = left + before + radius, top + height / 2
         pen.wheel(x, y, radius)
-        beside, above = radius + letter / 2 + 0.2 * unit, radius + unit / 2
-        for name, away_x, away_y in (("R", beside, 0.0), ("L", -beside, 0.0), ("U", 0.0, -above), ("D", 0.0, above)):
-            pen.write(x + away_x, y + away_y, name, centred=True)
+        pen.write(left, y, "left")
+        pen.write(x + radius + WORD_GAP * unit, y, "right")
+        for word, away in (("up", -radius - unit / 2), ("down", radius + unit / 2)):
+            pen.write(x, y + away, word, centred=True)
         for number, label in enumerate(labels):
-            pen.write(left + disc + GAP * unit, y + (number - 0.5) * unit, label)
+            pen.write(left + beside, y + (number - (len(labels) - 1) / 2) * unit, label)
 
-    return SizedKey(disc + GAP * unit + max(map(ruler.measure, labels)), height, draw)
+    return SizedKey(beside + max(map(ruler.measure, labels)), height, draw)
 
 
 def _legend_entry(key: LegendKey, role: Role, text: str, spec: FigureSpec, ruler: Ruler, width: float) -> SizedKey:
@@ -178,6 +186,7 @@ def _legend_entry(key: LegendKey, role: Role, text: str, spec: FigureSpec, ruler
 
 
 def _marker_of(spec: FigureSpec, role: Role) -> str:
-    """The mark that a role's points have in this figure, a circle if it has none."""
-    layers = (layer for panel in spec.panels for layer in panel.layers if isinstance(layer, PointLayer))
-    return next((layer.marker for layer in layers if layer.role == role), "circle")
+    """The mark that a role's points have in this figure; a square for outlines, a circle for a role that is not there."""
+    layers = [layer for panel in spec.panels for layer in panel.layers if isinstance(layer, PointLayer | PolygonLayer)]
+    marks = (layer.marker if isinstance(layer, PointLayer) else "square" for layer in layers if layer.role == role)
+    return next(marks, "circle")

@@ -23,7 +23,7 @@ from vizkit.figure.place import Box, Layout, lay_out
 from vizkit.figure.spec import FigureSpec
 from vizkit.render.ink import LABEL_PT, RULER, SMALL_PT, TITLE_PT, PaperPen, draw_panels, line_height, text_width, write
 from vizkit.render.keys import KeyLines, measured_keys
-from vizkit.render.text import fit, footnotes, printable, recipe_line, wrapped
+from vizkit.render.text import fitted_titles, footnotes, printable, recipe_line, row_titles_width, wrapped
 from vizkit.render.theme import Theme, page_width, theme_named
 
 PrintFormat = Literal["png", "svg", "pdf"]
@@ -32,6 +32,7 @@ PNG_DPI = 300
 """Resolution of PNG files."""
 
 MARGIN = 0.03
+ROW_TITLE_GAP = 0.05
 PANEL_GAP = 0.04
 BLOCK_GAP = 0.05
 MAX_PANEL_WIDTH = 2.4
@@ -123,6 +124,7 @@ def _page(spec: FigureSpec, width: float, *, caption: bool) -> Figure:
             inner,
             gap=PANEL_GAP,
             title_height=line_height(LABEL_PT),
+            indent=row_titles_width(spec.panels, partial(text_width, size_pt=LABEL_PT), ROW_TITLE_GAP),
             max_panel_width=MAX_PANEL_WIDTH,
             max_height=MAX_PANELS_HEIGHT,
         ),
@@ -146,8 +148,11 @@ def _draw_blocks(axes: Axes, spec: FigureSpec, blocks: _Blocks, theme: Theme, wi
     top += BLOCK_GAP if blocks.title else 0
     boxes = tuple(Box(box.left + MARGIN, box.top + top, box.width, box.height) for box in blocks.panels.boxes)
     draw_panels(axes, spec, boxes, theme)
-    for panel, box in zip(spec.panels, boxes, strict=True):
-        _write_panel_title(axes, printable(panel.title), box, theme)
+    titles = fitted_titles(spec.panels, [box.width + blocks.panels.gap for box in boxes], text_width)
+    for panel, box, title in zip(spec.panels, boxes, titles, strict=True):
+        _write_panel_title(axes, title, box, theme)
+        heading = printable(panel.row_title)
+        write(axes, box.left - ROW_TITLE_GAP, box.top + box.height / 2, heading, LABEL_PT, theme.text, align="right")
     top += blocks.panels.size_wh[1] + BLOCK_GAP
     blocks.keys.draw(PaperPen(axes, theme), width / 2, top)
     top += blocks.keys.height + (BLOCK_GAP if spec.keys else 0)
@@ -156,12 +161,12 @@ def _draw_blocks(axes: Axes, spec: FigureSpec, blocks: _Blocks, theme: Theme, wi
 
 
 def _write_panel_title(axes: Axes, title: str, box: Box, theme: Theme) -> None:
-    """Write a panel's title above it, smaller or shortened where the panel is narrow, on a patch that hides the arrows below it."""
+    """Write a panel's title above it, smaller where the panel is narrow, on a patch that hides the arrows below it."""
     if not title:
         return
     size = LABEL_PT if text_width(title, LABEL_PT) <= box.width else SMALL_PT
-    text, height = fit(title, box.width, partial(text_width, size_pt=size)), line_height(LABEL_PT)
-    width, middle = text_width(text, size), box.left + box.width / 2
+    width, height = text_width(title, size), line_height(LABEL_PT)
+    middle = box.left + box.width / 2
     corner = (middle - width / 2 - 0.02, box.top - height)
     axes.add_patch(Rectangle(corner, width + 0.04, height - 0.01, facecolor=theme.background, edgecolor="none", zorder=4))
-    write(axes, middle, box.top - height / 2, text, size, theme.text)
+    write(axes, middle, box.top - height / 2, title, size, theme.text)

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vizkit.figure.encode import color_table
-from vizkit.figure.place import Box, Strokes, arrow_strokes, lay_out, link_strokes
-from vizkit.figure.spec import ArrowLayer, ColorBarKey, FigureSpec, ImageLayer, LegendKey, PointLayer, Role, WheelKey
+from vizkit.figure.place import Box, Points, Strokes, arrow_strokes, lay_out, link_strokes
+from vizkit.figure.spec import ArrowLayer, ColorBarKey, FigureSpec, ImageLayer, LegendKey, PointLayer, PolygonLayer, Role, WheelKey
 from vizkit.render.compose import SMOOTH_FROM_PX, PixelPen, Pixels, blank, measure, paint_panel, paste, pixel_box
-from vizkit.render.text import fit, footnotes, printable, wrapped
-from vizkit.render.theme import Theme, theme_named
+from vizkit.render.keys import wheel_texts
+from vizkit.render.text import fitted_titles, footnotes, printable, row_titles_width, wrapped
+from vizkit.render.theme import FILL_OPACITY, Theme, rgb, theme_named
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -40,7 +41,11 @@ TITLE_PX = 24
 MAX_PANEL_PX = 420
 LEGEND_PX = 40
 KEY_PX = 64
-"""Height of a colour bar or a wheel with its words."""
+"""Height of a colour bar with its words."""
+WHEEL_PX = 104
+"""Height of a wheel with its words."""
+DISC_PX = 64
+ROW_TITLE_GAP_PX = 8
 NOTE_PX = 20
 OVERSAMPLING = 2
 """Picture pixels per page pixel, for zooming in."""
@@ -77,8 +82,12 @@ class _Sheet:
     @property
     def below_px(self) -> int:
         """Height of what stands under the panels."""
-        keys = len(self.bars) + len(self.wheels)
-        return LEGEND_PX + KEY_PX * keys + NOTE_PX * len(footnotes(self.spec)) + MARGIN_PX
+        return self.notes_px + NOTE_PX * len(footnotes(self.spec)) + MARGIN_PX
+
+    @property
+    def notes_px(self) -> int:
+        """Where the footnotes begin, under the panels."""
+        return LEGEND_PX + KEY_PX * len(self.bars) + WHEEL_PX * bool(self.wheels)
 
     def under(self, offset_px: float) -> float:
         """Plotly's paper coordinate of a height under the panels."""
@@ -100,15 +109,17 @@ def draw(spec: FigureSpec, *, theme: str = "light") -> Figure:
     """
     from plotly.graph_objects import Figure
 
-    layout = lay_out(spec.panels, WIDTH_PX - 2 * MARGIN_PX, gap=GAP_PX, title_height=TITLE_PX, max_panel_width=MAX_PANEL_PX)
+    indent = row_titles_width(spec.panels, measure, ROW_TITLE_GAP_PX)
+    room = WIDTH_PX - 2 * MARGIN_PX
+    layout = lay_out(spec.panels, room, gap=GAP_PX, title_height=TITLE_PX, indent=indent, max_panel_width=MAX_PANEL_PX)
     width, height = layout.size_wh
     sheet = _Sheet(spec, theme_named(theme), layout.boxes, (width, max(height, 1.0)))
-    figure = Figure([*_arrow_traces(sheet), *_point_traces(sheet), *_bar_traces(sheet)])
+    figure = Figure([*_outline_traces(sheet), *_arrow_traces(sheet), *_point_traces(sheet), *_bar_traces(sheet)])
     figure.update_layout(
         **_page(sheet),
         **_color_axes(sheet),
-        images=[_picture(sheet), *_wheels(sheet)],
-        annotations=[*_panel_titles(sheet), *_words(sheet)],
+        images=[_picture(sheet), *_wheel(sheet)],
+        annotations=[*_panel_titles(sheet), *_wheel_words(sheet), *_notes(sheet)],
     )
     return figure
 
@@ -182,36 +193,49 @@ def _data_uri(pixels: Pixels, form: str) -> str:
 
 
 def _panel_titles(sheet: _Sheet) -> Iterator[dict[str, Any]]:
-    """The panels' titles."""
-    for panel, box in zip(sheet.spec.panels, sheet.boxes, strict=True):
-        place = {"x": box.left + box.width / 2, "y": box.top - TITLE_PX / 2, "xref": "x", "yref": "y", "showarrow": False}
-        title = fit(printable(panel.title), box.width, measure)
-        yield {"text": escape(title), "font": {"size": 12}, "bgcolor": sheet.theme.background, "borderpad": 1, **place}
+    """The panels' titles, and those of rows."""
+    common = {"xref": "x", "yref": "y", "showarrow": False, "font": {"size": 12}}
+    titles = fitted_titles(sheet.spec.panels, [box.width for box in sheet.boxes], measure)
+    for panel, box, title in zip(sheet.spec.panels, sheet.boxes, titles, strict=True):
+        if title:
+            x, y = box.left + box.width / 2, box.top - TITLE_PX / 2
+            yield {"text": escape(title), "bgcolor": sheet.theme.background, "borderpad": 1, "x": x, "y": y, **common}
+        if panel.row_title:
+            x, y = box.left - ROW_TITLE_GAP_PX, box.top + box.height / 2
+            yield {"text": escape(printable(panel.row_title)), "x": x, "y": y, "xanchor": "right", **common}
 
 
-def _words(sheet: _Sheet) -> Iterator[dict[str, Any]]:
-    """What the wheels mean, and the footnotes."""
-    top = LEGEND_PX + KEY_PX * len(sheet.bars)
-    place = {"xref": "paper", "yref": "paper", "showarrow": False, "xanchor": "left"}
-    for key in sheet.wheels:
-        text = f"{escape(printable(key.label))}<br>full colour: {key.max_px:.3g} px per frame"
-        yield {"text": text, "align": "left", "x": 0.5, "y": sheet.under(top + KEY_PX / 2), "yanchor": "middle", **place}
-        top += KEY_PX
-    for note in footnotes(sheet.spec):
-        font = {"size": 12, "color": sheet.theme.muted}
-        yield {"text": escape(note), "x": 0, "y": sheet.under(top + NOTE_PX / 2), "yanchor": "middle", "font": font, **place}
-        top += NOTE_PX
+def _wheel(sheet: _Sheet) -> Iterator[dict[str, Any]]:
+    """The colour wheel; one disc stands for all scales."""
+    if sheet.wheels:
+        disc = blank(2 * DISC_PX, 2 * DISC_PX, sheet.theme)
+        PixelPen(disc, sheet.theme).wheel(DISC_PX, DISC_PX, DISC_PX)
+        size = {"sizex": DISC_PX / sheet.size_wh[0], "sizey": DISC_PX / sheet.size_wh[1]}
+        place = {"x": 0.4, "xanchor": "center", "yanchor": "middle", "xref": "paper", "yref": "paper"}
+        yield {"source": _data_uri(disc, "png"), "y": sheet.under(sheet.notes_px - WHEEL_PX / 2), **place, **size}
 
 
-def _wheels(sheet: _Sheet) -> Iterator[dict[str, Any]]:
-    """Colour wheels, left of what they mean."""
-    top, side = LEGEND_PX + KEY_PX * len(sheet.bars), KEY_PX - 8
-    disc = blank(2 * side, 2 * side, sheet.theme)
-    PixelPen(disc, sheet.theme).wheel(side, side, side)
-    size = {"sizex": side / sheet.size_wh[0], "sizey": side / sheet.size_wh[1]}
-    place = {"x": 0.49, "xanchor": "right", "yanchor": "top", "xref": "paper", "yref": "paper"}
-    for number in range(len(sheet.wheels)):
-        yield {"source": _data_uri(disc, "png"), "y": sheet.under(top + number * KEY_PX), **place, **size}
+def _wheel_words(sheet: _Sheet) -> Iterator[dict[str, Any]]:
+    """The wheel's directions around it, and what full colour means beside it."""
+    if not sheet.wheels:
+        return
+    place = {"xref": "paper", "yref": "paper", "showarrow": False, "yanchor": "middle"}
+    middle, away = sheet.notes_px - WHEEL_PX / 2, DISC_PX / 2 + 10
+    for word, x_px, y_px in (("left", -away, 0.0), ("right", away, 0.0), ("up", 0.0, -away), ("down", 0.0, away)):
+        anchor = {"left": "right", "right": "left"}.get(word, "center")
+        x = 0.4 + (x_px - 6 * np.sign(x_px)) / sheet.size_wh[0]
+        yield {"text": word, "font": {"size": 12}, "xanchor": anchor, "x": x, "y": sheet.under(middle + y_px), **place}
+    text = "<br>".join(map(escape, wheel_texts(sheet.wheels)))
+    x = 0.4 + (away + 50) / sheet.size_wh[0]
+    yield {"text": text, "align": "left", "xanchor": "left", "x": x, "y": sheet.under(middle), **place}
+
+
+def _notes(sheet: _Sheet) -> Iterator[dict[str, Any]]:
+    """The footnotes."""
+    font = {"size": 12, "color": sheet.theme.muted}
+    place = {"xref": "paper", "yref": "paper", "showarrow": False, "x": 0, "xanchor": "left", "yanchor": "middle"}
+    for number, note in enumerate(footnotes(sheet.spec)):
+        yield {"text": escape(note), "y": sheet.under(sheet.notes_px + NOTE_PX * (number + 0.5)), "font": font, **place}
 
 
 def _color_axes(sheet: _Sheet) -> dict[str, Any]:
@@ -241,6 +265,30 @@ def _axis_name(number: int) -> str:
 # --------------------------------------------------------------------------------------------- traces
 
 
+def _outline_traces(sheet: _Sheet) -> Iterator[dict[str, Any]]:
+    """Per layer of outlines its casing, its lines with their filling, and unseen points that carry the hover text."""
+    for panel, box in zip(sheet.spec.panels, sheet.boxes, strict=True):
+        for layer in panel.layers:
+            if isinstance(layer, PolygonLayer) and layer.outlines:
+                yield from _outlines(sheet, layer, [box.at(outline, panel) for outline in layer.outlines])
+
+
+def _outlines(sheet: _Sheet, layer: PolygonLayer, outlines: list[Points]) -> Iterator[dict[str, Any]]:
+    """The traces of one layer."""
+    style = sheet.theme.roles[layer.role]
+    parted = np.concatenate([np.concatenate([outline, outline[:1], np.full((1, 2), np.nan)]) for outline in outlines])
+    named = {**_named(sheet, layer.role, "outline", layer.name), "showlegend": False}
+    line = {**named, "mode": "lines", "hoverinfo": "skip", "x": parted[:, 0], "y": parted[:, 1]}
+    yield {**line, "line": {"color": style.casing, "width": 3.0}, "opacity": 0.6}
+    fill = {"fill": "toself", "fillcolor": "rgba({},{},{},{})".format(*rgb(style.color), FILL_OPACITY)} if layer.filled else {}
+    yield {**line, **fill, "line": {"color": style.color, "width": 1.4}, "showlegend": layer.filled}
+    if layer.label:
+        middle = np.array([outline.mean(axis=0) for outline in outlines])
+        text = [escape(printable(label)) for label in layer.label]
+        marks = {"mode": "markers", "marker": {"opacity": 0, "size": 12}, "hovertemplate": HOVER}
+        yield {**named, **marks, "x": middle[:, 0], "y": middle[:, 1], "text": text}
+
+
 def _arrow_traces(sheet: _Sheet) -> Iterator[dict[str, Any]]:
     """Per role the casing, the lines and the heads; first those of the layer drawn first."""
     layers: dict[Role, list[_Arrows]] = {}
@@ -254,8 +302,10 @@ def _arrow_traces(sheet: _Sheet) -> Iterator[dict[str, Any]]:
         line = {**_named(sheet, role, "arrow", parts[0].name), "mode": "lines", "hoverinfo": "skip", "x": parted[:, 0], "y": parted[:, 1]}
         opacity = float(weight.mean()) if len(weight) else 1.0
         yield {**line, "line": {"color": style.casing, "width": 3.4}, "opacity": 0.6 * opacity, "showlegend": False}
-        yield {**line, "line": {"color": style.color, "width": 1.7, "dash": "5px,3px" if style.dash else "solid"}, "opacity": opacity}
-        yield _head_trace(sheet, role, parts, weight)
+        pale = style.color == sheet.theme.background  # only its heads, which have a dark edge, can be seen in the legend
+        stroke = {"color": style.color, "width": 1.7, "dash": "5px,3px" if style.dash else "solid"}
+        yield {**line, "line": stroke, "opacity": opacity, "showlegend": not pale}
+        yield {**_head_trace(sheet, role, parts, weight), "showlegend": pale}
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,7 +348,6 @@ def _head_trace(sheet: _Sheet, role: Role, parts: list[_Arrows], weight: NDArray
         **_named(sheet, role, "arrow", parts[0].name),
         "mode": "markers",
         "hovertemplate": HOVER,
-        "showlegend": False,
         "x": tips[:, 0],
         "y": tips[:, 1],
         "marker": marker,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from os.path import commonprefix
 
-from vizkit.figure.spec import FigureSpec
+from vizkit.figure.spec import FigureSpec, Panel
 
 RECIPE_LIMIT_BYTES = 64 * 1024
 """Longest recipe that is written into a picture's metadata."""
@@ -43,6 +45,30 @@ def wrapped(text: str, width: float, measure: Callable[[str], float]) -> list[st
         else:
             lines.append(fit(word, width, measure))
     return lines
+
+
+def row_titles_width(panels: Iterable[Panel], measure: Callable[[str], float], gap: float) -> float:
+    """Room for the headings of a grid's rows, with a gap to the panels; 0 where no row has one."""
+    return max((measure(printable(panel.row_title)) + gap for panel in panels if panel.row_title), default=0.0)
+
+
+def fitted_titles(panels: Sequence[Panel], rooms: Sequence[float], measure: Callable[[str], float]) -> list[str]:
+    """Fit the panels' titles into their rooms: without the words that all of a row share (``c =``) if that is enough, else shortened.
+
+    Args:
+        panels: the panels.
+        rooms: room for each title, in the unit of ``measure``.
+        measure: width of a line of text.
+    """
+    titles = [printable(panel.title) for panel in panels]
+    for row in {panel.row for panel in panels}:
+        members = [number for number, panel in enumerate(panels) if panel.row == row and titles[number]]
+        shared = re.sub(r"\S*$", "", commonprefix([titles[number] for number in members]))
+        bare = {number: titles[number].removeprefix(shared) for number in members}
+        too_long = any(measure(titles[number]) > rooms[number] for number in members)
+        if too_long and all(title and measure(title) <= rooms[number] for number, title in bare.items()):
+            titles = [bare.get(number, title) for number, title in enumerate(titles)]
+    return [fit(title, room, measure) for title, room in zip(titles, rooms, strict=True)]
 
 
 def footnotes(spec: FigureSpec) -> tuple[str, ...]:

@@ -48,6 +48,9 @@ class Theme:
 
 _DASH = (3.0, 1.6)
 
+FILL_OPACITY = 0.7
+"""Opacity of the inside of a filled outline; its line is opaque."""
+
 THEMES: Mapping[str, Theme] = {
     "light": Theme(
         background="#ffffff",
@@ -61,6 +64,7 @@ THEMES: Mapping[str, Theme] = {
             "query": Style("#ffc20a", casing="#000000"),
             "truth": Style("#00806a"),
             "region": Style("#9b3fb5"),
+            "peak": Style("#ffffff", casing="#000000"),
             "neutral": Style("#404040"),
         },
     ),
@@ -76,6 +80,7 @@ THEMES: Mapping[str, Theme] = {
             "query": Style("#ffd54a", casing="#000000"),
             "truth": Style("#2fd0b0", casing="#000000"),
             "region": Style("#d08be6", casing="#000000"),
+            "peak": Style("#ffffff", casing="#000000"),
             "neutral": Style("#d8d8d8", casing="#000000"),
         },
     ),

@@ -17,7 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import vizkit
-from vizkit.catalog import architecture
+from vizkit.catalog import MODULES, architecture
 from vizkit.contracts import SampledClip, Sampling, Settings, VideoClip
 
 if TYPE_CHECKING:
@@ -139,19 +139,24 @@ def sampled(clip: VideoClip, sampling: Sampling) -> SampledClip:
 
 
 def model_names() -> tuple[str, ...]:
-    """Checkpoints, those with a motion module first, then the papers' architectures with random weights."""
+    """Checkpoints, those with a motion module first, the papers' architectures with random weights, then published weights."""
 
     def order(entry: Checkpoint) -> tuple[bool, str]:
         return not architecture(entry.card["architecture"]).module, entry.name
 
     shipped = (entry.name for entry in sorted(vizkit.checkpoints(), key=order))
-    return (*shipped, *(entry.name for entry in vizkit.architectures() if entry.module))
+    published = (f"{entry.name}:{weights.name}" for entry in vizkit.architectures() for weights in entry.weights)
+    return (*shipped, *(entry.name for entry in vizkit.architectures() if entry.module), *published)
 
 
 def model_sampling(name: str) -> Sampling:
     """The sampling that a model was trained or described with; loads no weights."""
     card = _card(name)
-    return Sampling.parse(**card["sampling"]) if card else architecture(name).sampling
+    if card:
+        return Sampling.parse(**card["sampling"])
+    plain, _, weights = name.partition(":")
+    entry = architecture(plain)
+    return entry.published_weights(weights).sampling(entry) if weights else entry.sampling
 
 
 def _card(name: str) -> Mapping[str, Any]:
@@ -160,8 +165,8 @@ def _card(name: str) -> Mapping[str, Any]:
 
 
 def _model_key(name: str) -> tuple[str, str]:
-    """A model's words of a key: random weights are told by the architecture's name, others by their digest."""
-    return name, _card(name).get("digest", "random")
+    """A model's words of a key: a checkpoint is told by its digest, others by their name (random weights, published weights)."""
+    return name, _card(name).get("digest", "")
 
 
 @cache
@@ -182,6 +187,30 @@ def network(name: str) -> Network:
     """A network by name; shared, since every run works on its own module tree."""
     _load_torch()
     return RESULTS.get(("network", *_model_key(name)), lambda: vizkit.load_network(name))
+
+
+def models_with(view: str) -> tuple[str, ...]:
+    """Models with a view's own blocks, checkpoints first."""
+    untrained = {entry.name for entry in vizkit.architectures(view)}
+    shipped = (entry.name for entry in vizkit.checkpoints() if entry.card["architecture"] in untrained)
+    return (*sorted(shipped), *(entry.name for entry in vizkit.architectures(view)))
+
+
+def checkpoint_names() -> set[str]:
+    """Models with trained weights."""
+    return {entry.name for entry in vizkit.checkpoints()}
+
+
+def gmacs(name: str, frames: SampledClip) -> float:
+    """Multiply-adds of one forward pass, in 1e9; shapes only, nothing is computed."""
+
+    def count() -> float:
+        from vizkit.net.count import count_network
+
+        length, side = frames.frames.shape[0], min(frames.frames.shape[1:3])
+        return count_network(network(name).module, length, side).gmacs
+
+    return RESULTS.get(("gmacs", *_model_key(name), str(frames.frames.shape)), count)
 
 
 def run_key(name: str, frames: SampledClip) -> Key:

@@ -8,8 +8,7 @@ import streamlit as st
 
 from vizkit.catalog import module, step
 from vizkit.contracts import Settings
-from vizkit.ui import state
-from vizkit.ui.controls import settings_controls
+from vizkit.ui.controls import point_buttons, settings_controls
 from vizkit.ui.panels import Choice
 
 if TYPE_CHECKING:
@@ -37,19 +36,10 @@ def choose(network: Network) -> Choice:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         values = settings_controls(kind, ["block", "neighbors", "metric"], choices={"block": names}, words=WORDS, width_px=CONTROL_PX)
         heat = st.toggle("Heat map", True, key="heat", bind="query-params", help="How much the module changes the features.")
-        picked = _point_buttons()
+        picked = point_buttons()
     if network.blocks and values["block"] == names[0]:
         del values["block"]
     return Choice(kind.parse(**values, points=picked), {} if heat else {"heat": False})
-
-
-def _point_buttons() -> tuple[state.Point, ...]:
-    """Offer to take the picked cells back."""
-    picked = state.points()
-    clear = f"Clear {len(picked)} picked" if picked else "Clear"
-    st.button("Undo", key="undo", on_click=state.undo_point, disabled=not picked, icon=":material/undo:", type="tertiary")
-    st.button(clear, key="clear", on_click=state.clear_points, disabled=not picked, icon=":material/clear:", type="tertiary")
-    return picked
 
 
 def _params() -> type[Settings]:

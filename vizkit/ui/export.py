@@ -16,29 +16,40 @@ FORMATS: Mapping[Format, tuple[str, str]] = {
     "pdf": ("PDF", "application/pdf"),
     "svg": ("SVG", "image/svg+xml"),
     "png": ("PNG", "image/png"),
+    "gif": ("GIF", "image/gif"),
+    "webm": ("WebM", "video/webm"),
     "npz": ("NPZ", "application/octet-stream"),
     "csv": ("CSV", "text/csv"),
     "json": ("Recipe", "application/json"),
 }
 """Format -> what the button says, media type."""
+FILMS = ("gif", "webm")
+"""Offered where several frames are shown."""
 
 
-def export_buttons(spec: FigureSpec, *, key: str) -> None:
+def export_buttons(figures: Mapping[str, FigureSpec], *, key: str) -> None:
     """Show the width of the print and one button per format.
 
     Args:
-        spec: the figure.
+        figures: what can be exported, under the words that it is chosen by.
         key: starts the buttons' names.
     """
-    names = list(VENUES)
+    names, venues = list(figures), list(VENUES)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        name = names[0]
+        if len(names) > 1:
+            name = st.segmented_control("Export", names, default=name, required=True, key=f"{key}-what")
         venue = st.selectbox(
-            "Export, as wide as", names, names.index(DEFAULT_VENUE), format_func=_venue_words, width=220, key="venue", bind="query-params"
+            "As wide as", venues, venues.index(DEFAULT_VENUE), format_func=_venue_words, width=220, key="venue", bind="query-params"
         )
+        spec = figures[name]
+        films = len({panel.frame for panel in spec.panels} - {None}) > 1
         for form, (label, media) in FORMATS.items():
-            name = f"{file_stem(spec)}.{form}"
+            if form in FILMS and not films:
+                continue
             data = partial(encode, spec, form, venue)
-            st.download_button(label, data=data, file_name=name, mime=media, key=f"{key}-{form}", on_click="ignore")
+            stem = f"{file_stem(spec)}-{name}" if len(names) > 1 else file_stem(spec)
+            st.download_button(label, data=data, file_name=f"{stem}.{form}", mime=media, key=f"{key}-{form}", on_click="ignore")
 
 
 def _venue_words(venue: str) -> str:

@@ -209,6 +209,17 @@ def _choose_model() -> str:
     return st.selectbox("Model", names, key="model", bind="query-params", on_change=_new_model, label_visibility="collapsed")
 
 
+def use_model(name: str) -> None:
+    """Choose another model, as if by the sidebar."""
+    st.session_state["model"] = name
+    _new_model()
+
+
+def sample_neighbours() -> None:
+    """Sample consecutive frames, as if by the sidebar."""
+    st.session_state.update(scheme="dense", interval=1)
+
+
 def _new_model() -> None:
     """Another model has its own sampling and its own blocks."""
     for name in (*Sampling.model_fields, "block"):
@@ -222,4 +233,6 @@ def _choose_sampling(model: str) -> Sampling:
         times = ["segments", "frames_per_segment"] if scheme["scheme"] == "segments" else ["frames", "interval"]
         sizes = ["short_side_px", "crop_px"]
         chosen = settings_controls(Sampling, [*times, *sizes], values=base, most=MOST)
+    if chosen["short_side_px"] != base["short_side_px"]:
+        base["resize_hw"] = None  # the visitor's size instead of that of the weights
     return Sampling.parse(**{**base, **scheme, **chosen})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 
 from vizkit.catalog import module, step
@@ -15,8 +16,8 @@ from vizkit.contracts import Prediction, SampledClip, Settings
 from vizkit.figure.spec import FigureSpec, ImageLayer, Panel, Table
 from vizkit.pipeline import draw
 from vizkit.ui import compute, state
-from vizkit.ui.page import Scene, caught, guarded
-from vizkit.ui.player import Pick, figure_payload, player
+from vizkit.ui.page import Scene, caught, guarded, sample_neighbours, use_model
+from vizkit.ui.player import Pick, PlayerLayout, figure_payload, player
 from vizkit.ui.timeline import timeline, timeline_payload
 from vizkit.ui.words import ORIGINS, SYNTHETIC_MODEL, plain
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 TOP = 5
 COMPUTING = "computing …"
+FAR_S = 0.25
+"""Frames further apart than this show little of one motion."""
+HEAVY_GMACS = 20
+"""From here on a page says that a run takes a while."""
 
 
 # --------------------------------------------------------------------------------------------- the clip
@@ -52,6 +57,15 @@ def _frames_payload(frames: SampledClip) -> dict[str, Any]:
 def clip_film(scene: Scene) -> None:
     """Play the sampled frames."""
     player(_frames_payload(scene.frames), key="film", playing=True, layout="film")
+
+
+def neighbours_hint(scene: Scene) -> None:
+    """Say when the sampled frames lie so far apart that neighbouring ones hardly match, and offer the way out."""
+    step_s = float(np.median(np.diff(scene.frames.times_s))) if len(scene.frames.times_s) > 1 else 0.0
+    if step_s > FAR_S:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f":material/info: The sampled frames lie {step_s:.1f} s apart: most motion between them is beyond reach.")
+            st.button("Sample neighbouring frames", on_click=sample_neighbours, type="tertiary", icon=":material/tune:")
 
 
 def clip_timeline(scene: Scene) -> None:
@@ -83,6 +97,8 @@ def prediction(scene: Scene) -> None:
 def network_caption(network: Network) -> None:
     """Say which weights were at work and where they come from."""
     st.caption(f"{plain(network.name)} · {ORIGINS[network.origin]} · weights {network.digest[:8]}")
+    for note in network.notes:
+        st.caption(f":material/info: {plain(note)}")
 
 
 def _is_synthetic(labels: tuple[str, ...]) -> bool:
@@ -108,6 +124,16 @@ def _bar_row(label: str, percent: float) -> str:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What is wanted of a view."""
+
+    params: Settings
+    """What is computed."""
+    look: Mapping[str, Any]
+    """How it is drawn."""
+
+
+@dataclass(frozen=True)
 class Picture:
     """A picture that is on the page."""
 
@@ -117,16 +143,8 @@ class Picture:
     """The view's result."""
     spec: FigureSpec
     """The figure, as it is exported."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What is wanted of a view."""
-
-    params: Settings
-    """What is computed."""
-    look: Mapping[str, Any]
-    """How it is drawn."""
+    choice: Choice
+    """What was wanted."""
 
 
 def picture(
@@ -156,54 +174,121 @@ def picture(
         if not compute.has_network(scene.model):
             if controls_px:
                 controls.skeleton(height=controls_px)
-            _wait(scene, key, scene.model, lambda: compute.network(scene.model))
+            _wait(scene, _Place(key), scene.model, lambda: compute.network(scene.model))
             return None
     network = compute.network(scene.model)
     reason = step(module(view), "unavailable")(network)
     if reason:
-        st.info(plain(reason), icon=":material/info:")
+        _offer_others(view, reason)
         return None
     drawn = None
     with controls, guarded():
         choice = choose(network)
         with canvas:
-            drawn = _draw(scene, view, network, choice, key, on_pick)
+            drawn = _draw(scene, view, choice, _Place(key, on_pick))
+            with st.container(gap="xxsmall"):
+                for note in drawn.spec.notes if drawn else ():
+                    st.caption(f":material/info: {plain(note)}")
     return drawn
 
 
-def _draw(scene: Scene, view: str, network: Network, choice: Choice, key: str, on_pick: Callable[[Pick], None] | None) -> Picture | None:
+def further(
+    scene: Scene, view: str, choice: Choice, *, key: str, layout: PlayerLayout = "strip", on_pick: Callable[[Pick], None] | None = None
+) -> Picture | None:
+    """Show another picture of a view that is on the page already.
+
+    Args:
+        scene: clip, frames and model.
+        view: name of the view.
+        choice: what is computed and how it is drawn.
+        key: the player's name on the page.
+        layout: how the player uses its space.
+        on_pick: makes the panels clickable.
+
+    Returns:
+        The picture, or None while it is being computed and where a sentence on the page says why there is none.
+
+    Raises:
+        SettingError: a look that does not go with the result.
+    """
+    return _draw(scene, view, choice, _Place(key, on_pick, layout))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A player on the page."""
+
+    key: str
+    on_pick: Callable[[Pick], None] | None = None
+    layout: PlayerLayout = "strip"
+
+    def show(self, payload: dict[str, Any], busy: str = "") -> None:
+        player(payload, key=self.key, on_pick=self.on_pick, busy=busy, layout=self.layout)
+
+
+def _offer_others(view: str, reason: str) -> None:
+    """Say why a network has no such view, and offer networks that have."""
+    st.info(plain(reason), icon=":material/info:")
+    with st.container(horizontal=True):
+        for name in compute.models_with(view)[:3]:
+            untrained = "" if name in compute.checkpoint_names() else ", untrained"
+            st.button(f"Use {name}{untrained}", key=f"use-{name}", on_click=use_model, args=(name,))
+
+
+def _draw(scene: Scene, view: str, choice: Choice, place: _Place) -> Picture | None:
     wanted = compute.record_key(view, scene.model, scene.frames, choice.params)
     if wanted not in compute.RESULTS:
-        _wait(scene, key, wanted, lambda: compute.record(view, scene.model, scene.frames, choice.params), on_pick)
+        _wait(scene, place, wanted, lambda: compute.record(view, scene.model, scene.frames, choice.params))
         return None
     record = compute.record(view, scene.model, scene.frames, choice.params)
     words = (*wanted, compute.settings_key(choice.look))
     spec = compute.RESULTS.get(("figure", *words), lambda: draw(record, **choice.look))
     payload = compute.RESULTS.get(("payload", *words), lambda: _payload(scene, record, spec))
-    st.session_state[f"{key}:good"] = (scene.clip.digest, payload)
-    player(payload, key=key, on_pick=on_pick)
-    for note in spec.notes:
-        st.caption(f":material/info: {plain(note)}")
-    return Picture(network, record, spec)
+    st.session_state[f"{place.key}:good"] = (scene.clip.digest, payload)
+    place.show(payload)
+    return Picture(compute.network(scene.model), record, spec, choice)
 
 
 def _payload(scene: Scene, record: Any, spec: FigureSpec) -> dict[str, Any]:
     return figure_payload(spec, times_s=scene.frames.times_s.tolist(), clip_digest=scene.clip.digest, grid=record.grid)
 
 
-def _wait(scene: Scene, key: str, wanted: object, job: Callable[[], Any], on_pick: Callable[[Pick], None] | None = None) -> None:
+def _wait(scene: Scene, place: _Place, wanted: object, job: Callable[[], Any]) -> None:
     """Compute under the last good picture and draw the page again; a job that has failed already is not tried again."""
-    digest, payload = st.session_state.get(f"{key}:good", ("", {}))
+    digest, payload = st.session_state.get(f"{place.key}:good", ("", {}))
     shown = payload if digest == scene.clip.digest else _frames_payload(scene.frames)
-    failed, sentence = st.session_state.get(f"{key}:failed", (None, ""))
+    failed, sentence = st.session_state.get(f"{place.key}:failed", (None, ""))
     if failed == wanted:
-        player(shown, key=key, on_pick=on_pick)
+        place.show(shown)
         st.error(sentence, icon=":material/error:")
         return
-    player(shown, key=key, on_pick=on_pick, busy=COMPUTING)
-    with caught(lambda said: st.session_state.update({f"{key}:failed": (wanted, said)})):
+    place.show(shown, _waiting(scene))
+    with caught(lambda said: st.session_state.update({f"{place.key}:failed": (wanted, said)})):
         scene.queue.run(job)
     st.rerun()
+
+
+def _waiting(scene: Scene) -> str:
+    """Say that something is being computed, and how much where that takes a while; shipped checkpoints are small."""
+    if not compute.has_network(scene.model) or compute.run_key(scene.model, scene.frames) in compute.RESULTS:
+        return COMPUTING
+    heavy = compute.network(scene.model).origin == "random" and compute.gmacs(scene.model, scene.frames)
+    if not heavy or heavy < HEAVY_GMACS:
+        return COMPUTING
+    return f"{COMPUTING} {scene.model} needs {heavy:.0f} billion multiply-adds for this clip: many seconds without a GPU"
+
+
+def account(shown: Picture, *further: Picture | None) -> None:
+    """Say what a page shows: network, way from the frames to the picture, captions, and the first picture as a table."""
+    network_caption(shown.network)
+    st.subheader("From the frames to the picture", anchor=False)
+    steps_strip(shown.record)
+    st.subheader("What is drawn", anchor=False)
+    for picture in (shown, *further):
+        if picture is not None:
+            st.caption(plain(picture.spec.caption))
+    if shown.spec.table:
+        table_view(shown.spec.table)
 
 
 def steps_strip(record: Any) -> None:

@@ -15,6 +15,7 @@ ORIGINS = {
     "converted": "converted from published weights",
     "published": "published weights",
     "random": "random weights, not trained",
+    "own": "weights of your own",
 }
 """Origin of a network's weights -> words."""
 

@@ -5,6 +5,7 @@ import { toCanvas } from "./layout.js";
 const BOW_PX = 0.1;
 const BOW_SHARE = 0.055;
 const HEAD_WIDTH = 0.9;
+const MAX_HEAD_PX = 16;
 
 /** @typedef {{start: number[], control: number[], end: number[], head: number}} Line a quadratic curve and its head's length */
 
@@ -25,7 +26,7 @@ export function ownLine(layer, index, panel, box) {
 }
 
 function line(start, control, end, head) {
-  return { start, control, end, head: Math.min(head, 0.6 * Math.hypot(end[0] - start[0], end[1] - start[1])) };
+  return { start, control, end, head: Math.min(head, MAX_HEAD_PX, 0.6 * Math.hypot(end[0] - start[0], end[1] - start[1])) };
 }
 
 function bend(start, end, from, to, side) {

@@ -67,7 +67,7 @@ export function syncTransport(view, figure, state) {
   view.loop.setAttribute("aria-pressed", String(state.loop));
   view.scrub.max = String(last);
   view.scrub.value = String(state.place);
-  const time = figure.times[state.place];
+  const time = figure.times[figure.frames[state.place]];
   const seconds = time === undefined ? "" : ` \u00b7 ${time.toFixed(2)} s`;
   view.place.textContent = `${state.place + 1} / ${last + 1}${seconds}`;
   view.scrub.setAttribute("aria-valuetext", `frame ${state.place + 1} of ${last + 1}${seconds}`);
@@ -111,8 +111,9 @@ function colorBar(key, figure) {
 }
 
 function colorWheel(key) {
-  const text = `${key.label}, full colour at ${readable(key.max)} px per frame`;
-  return el("div", { class: "key" }, caption(key.label, `full colour: ${readable(key.max)} px per frame`), el("img", { src: key.src, alt: text, class: "wheel" }));
+  const disc = el("img", { src: key.src, alt: "", class: "wheel" });
+  const words = ["up", "left", "right", "down"].map((word) => el("small", { class: word }, word));
+  return el("div", { class: "key wheels" }, el("div", { class: "disc" }, disc, ...words), el("div", {}, ...key.lines.map((line) => el("div", {}, line))));
 }
 
 function legend(key, figure) {
@@ -120,25 +121,35 @@ function legend(key, figure) {
   return el("div", { class: "key" }, ...key.entries.map(([role, text]) => el("div", { class: "entry" }, sampleOf(figure.roles[role], kind), el("span", {}, text))));
 }
 
-/** A small canvas that shows one mark of a role. */
+/** A small canvas that shows one mark of a role on its casing. */
 function sampleOf(style, kind) {
   const canvas = el("canvas", { class: "sample", "aria-hidden": "true" });
-  const context = sizeCanvas(canvas, 28, 12);
-  context.strokeStyle = context.fillStyle = style.color;
-  context.lineWidth = 2;
-  if (kind === "points") {
-    context.strokeRect(9, 1, 10, 10);
-    return canvas;
+  const context = sizeCanvas(canvas, 30, 14);
+  const marked = kind === "points" || kind === "polygons";
+  context.lineJoin = "round";
+  for (const [color, wider] of [[style.casing, 2], [style.color, 0]]) {
+    context.strokeStyle = context.fillStyle = color;
+    context.lineWidth = 2 + wider;
+    if (marked) context.strokeRect(10, 2, 10, 10);
+    else sampleArrow(context, style, wider);
   }
+  return canvas;
+}
+
+function sampleArrow(context, style, wider) {
   context.setLineDash(style.dash.map((part) => 2 * part));
   context.beginPath();
-  context.moveTo(1, 6);
-  context.lineTo(21, 6);
+  context.moveTo(2, 7);
+  context.lineTo(21, 7);
   context.stroke();
+  context.setLineDash([]);
   context.beginPath();
-  for (const corner of [[28, 6], [19, 2], [19, 10]]) context.lineTo(...corner);
+  for (const corner of [[28, 7], [19, 3], [19, 11]]) context.lineTo(...corner);
+  context.closePath();
   context.fill();
-  return canvas;
+  if (!wider) return;
+  context.lineWidth = wider;
+  context.stroke();
 }
 
 function caption(label, note) {

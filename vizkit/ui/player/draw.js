@@ -2,22 +2,27 @@
 
 import { toCanvas } from "./layout.js";
 import { angleOf, headOf, linkLine, ownLine, shaftOf } from "./arcs.js";
+import { cellPicture } from "./cells.js";
 
 const PX_PER_PT = 2.6;
 const CASING_PX = 1.8;
 const SHORT_PX = 40;
 const CASING_OPACITY = 0.7;
+const FILL_OPACITY = 0.7;
+const TITLE_FONT_PX = 12;
 
 /**
  * @typedef {Object} Scene what one painting needs
  * @property {Object} figure the payload
  * @property {HTMLImageElement} sprite all frames in one picture
  * @property {Map<string, {visible: boolean, opacity: number}>} layers what the reader set
- * @property {{text: string, accent: string, faint: string, font: string, dark: boolean}} look
+ * @property {{text: string, faint: string, line: string, font: string}} look
  * @property {number} frame the current frame
  * @property {?number} group the query whose arrows stand out
  * @property {?{layer: number, index: number}} link the arrow under the pointer
- * @property {?{x: number, y: number}} cursor linked cross hair in panel pixels
+ * @property {?{x: number, y: number, w: number, h: number}} cursor linked cross hair, in pixels of panels of this size
+ * @property {number} focus the panel that was clicked last
+ * @property {boolean} grid the strip keeps the figure's rows and columns
  * @property {boolean} bare overlays are held back
  */
 
@@ -25,7 +30,8 @@ const CASING_OPACITY = 0.7;
 export function paintStrip(context, scene, placement) {
   context.clearRect(0, 0, context.canvas.width, context.canvas.height);
   for (const box of placement.boxes) {
-    paintTitle(context, scene, box);
+    paintTitle(context, scene, box, scene.figure.panels[box.panel].title);
+    paintRowTitle(context, scene, box);
     paintPanel(context, scene, box);
   }
   if (!scene.bare) {
@@ -34,54 +40,83 @@ export function paintStrip(context, scene, placement) {
   }
   for (const box of placement.boxes) {
     paintFrameLine(context, scene, box);
-    if (scene.cursor) paintCursor(context, scene, box);
+    paintCursor(context, scene, box);
   }
 }
 
-/** Paint the current frame alone; arrows end where their match lies in its own frame. */
-export function paintLarge(context, scene, box) {
+/** Paint the current frame's panels; arrows end where their match lies in its own frame. */
+export function paintLarge(context, scene, { boxes }) {
   context.clearRect(0, 0, context.canvas.width, context.canvas.height);
-  paintPanel(context, scene, box);
-  if (!scene.bare) {
-    scene.figure.links.forEach((layer, order) => paintOwnLinks(context, scene, layer, order, box));
-    paintPoints(context, scene, box);
+  for (const box of boxes) {
+    if (boxes.length > 1) paintTitle(context, scene, box, scene.figure.panels[box.panel].heading);
+    paintPanel(context, scene, box);
+    if (!scene.bare) {
+      scene.figure.links.forEach((layer, order) => paintOwnLinks(context, scene, layer, order, box));
+      paintPoints(context, scene, box);
+    }
+    paintCursor(context, scene, box);
   }
-  if (scene.cursor) paintCursor(context, scene, box);
 }
 
-function paintTitle(context, scene, box) {
-  const panel = scene.figure.panels[box.panel];
-  const current = panel.frame === scene.frame;
-  context.font = `${current ? 600 : 400} 12px ${scene.look.font}`;
-  context.fillStyle = current ? scene.look.text : scene.look.faint;
+function paintTitle(context, scene, box, title) {
+  setFont(context, scene, !scene.grid && scene.figure.panels[box.panel].frame === scene.frame);
   context.textBaseline = "alphabetic";
-  context.textAlign = "left";
-  context.fillText(panel.title, box.x, box.y - 6, box.w);
+  context.textAlign = scene.grid ? "center" : "left";
+  context.fillText(title, box.x + (scene.grid ? box.w / 2 : 0), box.y - 6, box.w);
 }
 
+function paintRowTitle(context, scene, box) {
+  const panel = scene.figure.panels[box.panel];
+  if (!panel.rowTitle) return;
+  setFont(context, scene, panel.frame === scene.frame);
+  context.textBaseline = "middle";
+  context.textAlign = "right";
+  context.fillText(panel.rowTitle, box.x - 7, box.y + box.h / 2);
+}
+
+function setFont(context, scene, current) {
+  context.font = `${current ? 600 : 400} ${TITLE_FONT_PX}px ${scene.look.font}`;
+  context.fillStyle = current ? scene.look.text : scene.look.faint;
+}
+
+/** Room for the headings of a grid's rows. */
+export function rowTitlesWidth(context, figure, look) {
+  context.font = `600 ${TITLE_FONT_PX}px ${look.font}`;
+  return Math.ceil(Math.max(...figure.panels.map((panel) => (panel.rowTitle ? context.measureText(panel.rowTitle).width + 10 : 0))));
+}
+
+/** The current frame has a line around it; in a grid it is thin, and the panel in focus has the thicker one. */
 function paintFrameLine(context, scene, box) {
-  if (scene.figure.panels[box.panel].frame !== scene.frame) return;
-  context.strokeStyle = scene.look.text;
-  context.lineWidth = 3;
+  const current = scene.figure.panels[box.panel].frame === scene.frame;
+  const focused = scene.grid && box.panel === scene.focus;
+  if (current || focused) outlineBox(context, box, scene.look.text, scene.grid && !focused ? 1 : 3);
+}
+
+function outlineBox(context, box, color, width) {
+  context.strokeStyle = color;
+  context.lineWidth = width;
   context.setLineDash([]);
-  context.strokeRect(box.x + 1.5, box.y + 1.5, box.w - 3, box.h - 3);
+  context.strokeRect(box.x + width / 2, box.y + width / 2, box.w - width, box.h - width);
 }
 
 function paintPanel(context, scene, box) {
   const panel = scene.figure.panels[box.panel];
+  const pictured = panel.layers.some((layer) => layer.kind === "image");
   context.save();
   context.beginPath();
   context.rect(box.x, box.y, box.w, box.h);
   context.clip();
   for (const layer of panel.layers) {
     const set = scene.layers.get(layer.name);
-    if (!set.visible || (scene.bare && layer.kind !== "image")) continue;
+    if (!set.visible || (scene.bare && pictured && layer.kind !== "image")) continue;
     context.globalAlpha = set.opacity;
     if (layer.kind === "image") paintImage(context, scene, layer, box);
-    if (layer.kind === "heat") paintHeat(context, scene.figure, layer, panel, box);
+    if (layer.kind === "heat" || layer.kind === "motion") paintCells(context, scene, layer, panel, box);
+    if (layer.kind === "polygons") paintPolygons(context, scene, layer, panel, box);
     if (layer.kind === "arrows") paintArrows(context, scene, layer, panel, box);
   }
   context.restore();
+  if (scene.grid) outlineBox(context, box, scene.look.line, 1);
 }
 
 function paintImage(context, scene, layer, box) {
@@ -91,38 +126,25 @@ function paintImage(context, scene, layer, box) {
   context.drawImage(scene.sprite, x, y, w, h, box.x, box.y, box.w, box.h);
 }
 
-const heatPictures = new WeakMap();
-
-/** One small picture per heat layer: a pixel per cell and the outermost cells once more around them; transparent where nothing is known. */
-function heatPicture(figure, layer) {
-  if (heatPictures.has(layer)) return heatPictures.get(layer);
-  const [wide, high] = [layer.w + 2, layer.h + 2];
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [wide, high];
-  const context = canvas.getContext("2d");
-  const picture = context.createImageData(wide, high);
-  const inside = (place, count) => Math.min(Math.max(place - 1, 0), count - 1);
-  for (let pixel = 0; pixel < wide * high; pixel++) {
-    const value = layer.values[inside(Math.floor(pixel / wide), layer.h) * layer.w + inside(pixel % wide, layer.w)];
-    if (!Number.isNaN(value)) picture.data.set(colorOf(value, layer.limits, figure.luts[layer.colors]), 4 * pixel);
-  }
-  context.putImageData(picture, 0, 0);
-  heatPictures.set(layer, canvas);
-  return canvas;
-}
-
-/** 256 equal bins between the limits, as everywhere else. */
-function colorOf(value, [low, high], colors) {
-  const bin = Math.min(Math.floor(256 * Math.min(Math.max((value - low) / (high - low), 0), 1)), 255);
-  return [colors[3 * bin], colors[3 * bin + 1], colors[3 * bin + 2], 255];
-}
-
-function paintHeat(context, figure, layer, panel, box) {
-  const scale = box.w / panel.w;
-  const corner = (layer.origin - 1.5 * layer.stride + 0.5) * scale;
-  const [w, h] = [layer.w + 2, layer.h + 2].map((cells) => cells * layer.stride * scale);
+function paintCells(context, scene, layer, panel, box) {
   context.imageSmoothingEnabled = layer.smooth;
-  context.drawImage(heatPicture(figure, layer), box.x + corner, box.y + corner, w, h);
+  context.drawImage(cellPicture(scene.figure, layer, panel), box.x, box.y, box.w, box.h);
+}
+
+function paintPolygons(context, scene, layer, panel, box) {
+  const strength = context.globalAlpha;
+  const style = styleOf(scene, layer.role);
+  for (const outline of layer.outlines) {
+    context.beginPath();
+    for (let corner = 0; corner < outline.length; corner += 2) context.lineTo(...toCanvas(box, panel, outline[corner], outline[corner + 1]));
+    context.closePath();
+    strokeTwice(context, style, style.width * PX_PER_PT, []);
+    if (!layer.filled) continue;
+    context.globalAlpha = strength * FILL_OPACITY;
+    context.fillStyle = style.color;
+    context.fill();
+    context.globalAlpha = strength;
+  }
 }
 
 function paintPoints(context, scene, box) {
@@ -251,7 +273,11 @@ function strokeTwice(context, style, width, dash) {
   context.stroke();
 }
 
-function paintCursor(context, scene, box) {
-  const [x, y] = toCanvas(box, scene.figure.panels[box.panel], scene.cursor.x, scene.cursor.y);
+/** The linked cross hair; on maps without a picture only the keyboard's, as the pointer's would hide their marks. */
+function paintCursor(context, { figure, cursor, aim }, box) {
+  const panel = figure.panels[box.panel];
+  if (!cursor || cursor.w !== panel.w || cursor.h !== panel.h) return;
+  if (!aim && !panel.layers.some((layer) => layer.kind === "image" || layer.kind === "motion")) return;
+  const [x, y] = toCanvas(box, panel, cursor.x, cursor.y);
   mark(context, "cross", x, y, 11, { color: "#111111", casing: "#ffffff", width: 0.5 });
 }

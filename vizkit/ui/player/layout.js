@@ -1,65 +1,105 @@
-/** Where the panels lie on the strip, and the way back from a place on the canvas to a panel's pixel. */
+/** Where the panels lie on the canvases, and the way back from a place on a canvas to a panel's pixel. */
 
 const GAP = 8;
 const TITLE = 19;
 const LARGEST_TILE = 380;
+const SMALLEST_TILE = 44;
+const GRID_GAP_SHARE = 0.1;
+const MOST_SIDE_BY_SIDE = 6;
 
 /**
  * @typedef {{x: number, y: number, w: number, h: number, panel: number}} Box
- * @typedef {{boxes: Box[], width: number, height: number, columns: number}} Placement
+ * @typedef {{boxes: Box[], width: number, height: number}} Placement
  */
 
+/** Whether the figure's own rows and columns are kept: more than one panel shows the same frame. */
+export function isGrid(panels) {
+  return new Set(panels.map((panel) => panel.frame)).size < panels.length;
+}
+
 /**
- * Place the panels: views stack, the frames of a view run left to right and wrap all views at the same frame.
- * The number of columns is the one that makes the tiles largest within the width and height at hand.
+ * Place the frames of one view from left to right, in as many columns as make the tiles largest within the width and height at hand.
  * @param {Object[]} panels of the payload
  * @param {number} width CSS pixels
  * @param {number} tallest CSS pixels that the strip should not exceed
  * @returns {Placement}
  */
 export function placeStrip(panels, width, tallest) {
-  const views = groupByView(panels);
-  const longest = Math.max(...views.map((view) => view.length));
   const aspect = Math.max(...panels.map((panel) => panel.h / panel.w));
   let best = null;
-  for (let columns = 1; columns <= longest; columns++) {
+  for (let columns = 1; columns <= panels.length; columns++) {
     const tile = Math.min(LARGEST_TILE, Math.floor((width - (columns - 1) * GAP) / columns));
-    const lines = Math.ceil(longest / columns) * views.length;
-    const height = lines * (tile * aspect + TITLE + GAP) - GAP;
-    const candidate = { columns, tile, height };
+    const height = Math.ceil(panels.length / columns) * (tile * aspect + TITLE + GAP) - GAP;
     const fits = height <= tallest;
-    if (!best || (fits && (!best.fits || tile > best.tile)) || (!fits && !best.fits)) best = { ...candidate, fits };
+    if (!best || (fits && (!best.fits || tile > best.tile)) || (!fits && !best.fits)) best = { columns, tile, fits };
   }
-  return { ...boxesOf(panels, views, best, aspect), columns: best.columns };
-}
-
-function groupByView(panels) {
-  const views = new Map();
-  panels.forEach((panel, index) => views.set(panel.view, [...(views.get(panel.view) || []), index]));
-  return [...views.values()];
-}
-
-function boxesOf(panels, views, { columns, tile }, aspect) {
-  const boxes = new Array(panels.length);
-  const line = Math.round(tile * aspect) + TITLE + GAP;
-  views.forEach((view, order) => {
-    view.forEach((index, place) => {
-      const row = Math.floor(place / columns) * views.length + order;
-      const y = row * line + TITLE;
-      boxes[index] = { x: (place % columns) * (tile + GAP), y, w: tile, h: (tile * panels[index].h) / panels[index].w, panel: index };
-    });
+  const line = Math.round(best.tile * aspect) + TITLE + GAP;
+  const boxes = panels.map((panel, index) => {
+    const [row, column] = [Math.floor(index / best.columns), index % best.columns];
+    return { x: column * (best.tile + GAP), y: row * line + TITLE, w: best.tile, h: (best.tile * panel.h) / panel.w, panel: index };
   });
-  return {
-    boxes,
-    width: Math.max(...boxes.map((box) => box.x + box.w)),
-    height: Math.max(...boxes.map((box) => box.y + box.h)),
-  };
+  return sized(boxes);
 }
 
-/** Place one panel alone, as large as a square of this side. */
-export function placeLarge(panel, index, side) {
-  const scale = Math.min(side / panel.w, side / panel.h);
-  return { x: 0, y: 0, w: panel.w * scale, h: panel.h * scale, panel: index };
+/**
+ * Place panels by the figure's own rows and columns: columns of equal width, titles only above rows that have some.
+ * @param {Object[]} panels of the payload
+ * @param {number} width CSS pixels
+ * @param {number} tallest CSS pixels that the grid should not exceed, unless its tiles get very small
+ * @param {number} indent room at the left for the rows' titles
+ * @returns {Placement}
+ */
+export function placeGrid(panels, width, tallest, indent) {
+  const ordered = (name) => [...new Set(panels.map((panel) => panel[name]))].sort((one, other) => one - other);
+  const [rows, columns] = [ordered("row"), ordered("column")];
+  const pitch = (width - indent) / columns.length;
+  const gap = Math.max(2, Math.min(GAP, Math.round(pitch * GRID_GAP_SHARE)));
+  const inRow = (row) => panels.filter((panel) => panel.row === row);
+  const aspects = rows.map((row) => Math.max(...inRow(row).map((panel) => panel.h / panel.w)));
+  const titles = rows.map((row) => (inRow(row).some((panel) => panel.title) ? TITLE : 0));
+  const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+  const low = (tallest - sum(titles) - gap * (rows.length - 1)) / sum(aspects);
+  const across = pitch - gap * (1 - 1 / columns.length);
+  const tile = Math.floor(Math.min(LARGEST_TILE, across, Math.max(low, SMALLEST_TILE)));
+  const tops = rows.map((_, place) => sum(titles.slice(0, place + 1)) + sum(aspects.slice(0, place).map((aspect) => Math.round(tile * aspect) + gap)));
+  const boxes = panels.map((panel, index) => {
+    const x = indent + columns.indexOf(panel.column) * (tile + gap);
+    return { x, y: tops[rows.indexOf(panel.row)], w: tile, h: (tile * panel.h) / panel.w, panel: index };
+  });
+  return sized(boxes);
+}
+
+function sized(boxes) {
+  return { boxes, width: Math.max(...boxes.map((box) => box.x + box.w)), height: Math.max(...boxes.map((box) => box.y + box.h)) };
+}
+
+/** The panels of the large view: every view at the current frame, or of many views the one that was clicked last. */
+export function largePanels(panels, frame, focus) {
+  const at = (view, column) =>
+    panels.findIndex((panel) => panel.view === view && panel.frame === frame && (column === undefined || panel.column === column));
+  const views = [...new Set(panels.filter((panel) => panel.frame !== null).map((panel) => panel.view))];
+  if (views.length > 1 && views.length <= MOST_SIDE_BY_SIDE) return views.map((view) => at(view)).filter((index) => index >= 0);
+  const { view, column, frame: own } = panels[focus];
+  if (own === frame || own === null) return [focus];
+  return [[at(view, column), at(view), 0].find((index) => index >= 0)];
+}
+
+/** Place some panels as large as they get within a width and a height; a single one needs no title. */
+export function placeLarge(panels, chosen, width, tallest) {
+  const [title, aspect] = [chosen.length > 1 ? TITLE : 0, Math.max(...chosen.map((index) => panels[index].h / panels[index].w))];
+  let best = null;
+  for (let columns = 1; columns <= chosen.length; columns++) {
+    const rows = Math.ceil(chosen.length / columns);
+    const tile = Math.min((width - (columns - 1) * GAP) / columns, (tallest - rows * title - (rows - 1) * GAP) / rows / aspect);
+    if (!best || tile > best.tile) best = { columns, tile };
+  }
+  const tile = chosen.length > 1 ? Math.floor(best.tile) : best.tile;
+  const boxes = chosen.map((index, place) => {
+    const [row, column] = [Math.floor(place / best.columns), place % best.columns];
+    const y = row * (tile * aspect + title + GAP) + title;
+    return { x: column * (tile + GAP), y, w: tile, h: (tile * panels[index].h) / panels[index].w, panel: index };
+  });
+  return sized(boxes);
 }
 
 /** Panel pixels to canvas pixels: the pixel with index p has its centre at p + 0.5. */

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -14,9 +14,25 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vizkit.contracts import Grid
-from vizkit.figure.encode import color_table, wheel_colors
-from vizkit.figure.spec import ArrowLayer, ColorBarKey, FigureSpec, HeatLayer, ImageLayer, Key, LinkLayer, Panel, PointLayer, WheelKey
-from vizkit.render.theme import THEMES, Style
+from vizkit.figure.encode import color_table, wheel_colors, wheel_hues
+from vizkit.figure.spec import (
+    ArrowLayer,
+    ColorBarKey,
+    FigureSpec,
+    HeatLayer,
+    ImageLayer,
+    Key,
+    Layer,
+    LegendKey,
+    LinkLayer,
+    MotionLayer,
+    Panel,
+    PointLayer,
+    PolygonLayer,
+    WheelKey,
+)
+from vizkit.render.keys import wheel_texts
+from vizkit.render.theme import THEMES, Style, Theme
 
 WEBP_QUALITY = 92
 SLOWEST_FPS, FASTEST_FPS = 3.0, 12.0
@@ -35,9 +51,9 @@ def figure_payload(spec: FigureSpec, *, times_s: Sequence[float] = (), clip_dige
     Returns:
         A JSON-ready mapping; ``digest`` changes exactly when something else in it does.
     """
-    pictures = [layer.pixels for panel in spec.panels for layer in panel.layers if isinstance(layer, ImageLayer)]
-    sprite, tiles = _sprite(pictures)
-    places = iter(tiles)
+    pictures = {_picture_key(layer): layer.pixels for panel in spec.panels for layer in panel.layers if isinstance(layer, ImageLayer)}
+    sprite, tiles = _sprite(list(pictures.values()))
+    places = dict(zip(pictures, tiles, strict=True))
     figure = {
         "title": spec.title,
         "alt": spec.alt,
@@ -45,15 +61,24 @@ def figure_payload(spec: FigureSpec, *, times_s: Sequence[float] = (), clip_dige
         "sprite": sprite,
         "panels": [_panel(panel, places) for panel in spec.panels],
         "links": [_links(layer) for layer in spec.links],
-        "keys": [_key(key) for key in spec.keys],
+        "keys": _keys(spec.keys),
         "luts": {name: _base64(color_table(name)) for name in _color_maps(spec)},
-        "roles": {role: _style(style) for role, style in THEMES["light"].roles.items()},
+        "wheel": _base64(wheel_hues().astype(np.uint8)),
+        "themes": {name: _roles(theme) for name, theme in THEMES.items()},
         "frames": sorted({panel.frame for panel in spec.panels if panel.frame is not None}) or [0],
         "times": [round(float(time), 4) for time in times_s],
         "fps": _pace(times_s),
-        "grid": None if grid is None else {"origin": grid.origin_px, "stride": grid.stride_px, "shape": list(grid.shape)},
+        "grid": None if grid is None else _grid(grid),
     }
     return {**figure, "digest": sha256(json.dumps(figure, sort_keys=True).encode()).hexdigest()[:16]}
+
+
+def _grid(grid: Grid) -> dict[str, Any]:
+    return {"origin": grid.origin_px, "stride": grid.stride_px, "rows": grid.shape[1], "columns": grid.shape[2]}
+
+
+def _roles(theme: Theme) -> dict[str, Any]:
+    return {role: _style(style) for role, style in theme.roles.items()}
 
 
 def _style(style: Style) -> dict[str, Any]:
@@ -67,6 +92,11 @@ def _pace(times_s: Sequence[float]) -> float:
         return SLOWEST_FPS
     step = float(np.median(np.diff(times_s)))
     return round(min(max(1 / step if step > 0 else FASTEST_FPS, SLOWEST_FPS), FASTEST_FPS), 3)
+
+
+def _picture_key(layer: ImageLayer) -> tuple[Any, ...]:
+    """Equal pictures are sent once."""
+    return layer.pixels.shape, sha256(layer.pixels.tobytes()).digest()
 
 
 def _sprite(pictures: Sequence[NDArray[np.uint8]]) -> tuple[str, list[list[int]]]:
@@ -97,39 +127,45 @@ def _flat(array: NDArray[Any], digits: int = 2) -> list[float]:
     return [round(float(value), digits) for value in np.asarray(array).reshape(-1)]
 
 
-def _panel(panel: Panel, places: Any) -> dict[str, Any]:
+def _panel(panel: Panel, places: Mapping[Any, list[int]]) -> dict[str, Any]:
     width, height = panel.size_wh
+    place = {"view": panel.view, "frame": panel.frame, "row": panel.row, "column": panel.column, "w": width, "h": height}
     layers = [_layer(layer, places) for layer in panel.layers]
-    return {"title": panel.title, "view": panel.view, "frame": panel.frame, "w": width, "h": height, "layers": layers}
+    return {"name": panel.name, "title": panel.title, "rowTitle": panel.row_title, **place, "layers": layers}
 
 
-def _layer(layer: ImageLayer | HeatLayer | PointLayer | ArrowLayer, places: Any) -> dict[str, Any]:
+def _layer(layer: Layer, places: Mapping[Any, list[int]]) -> dict[str, Any]:
     if isinstance(layer, ImageLayer):
-        return {"kind": "image", "name": layer.name, "opacity": 1.0, "tile": next(places)}
+        return {"kind": "image", "name": layer.name, "opacity": 1.0, "tile": places[_picture_key(layer)]}
     if isinstance(layer, HeatLayer):
         return _heat(layer)
+    if isinstance(layer, MotionLayer):
+        return _motion(layer)
+    if isinstance(layer, PolygonLayer):
+        outlines = [_flat(outline) for outline in layer.outlines]
+        shape = {"outlines": outlines, "filled": layer.filled, "label": list(layer.label)}
+        return {"kind": "polygons", "name": layer.name, "opacity": 1.0, "role": layer.role, **shape}
     if isinstance(layer, PointLayer):
         shape = {"xy": _flat(layer.xy_px), "marker": layer.marker, "size": layer.size_px}
         return {"kind": "points", "name": layer.name, "opacity": 1.0, "role": layer.role, "label": list(layer.label), **shape}
     return {"kind": "arrows", **_arrows(layer)}
 
 
+def _cells(layer: HeatLayer | MotionLayer, shape: tuple[int, ...]) -> dict[str, Any]:
+    place = {"h": shape[0], "w": shape[1], "origin": layer.origin_px, "stride": layer.stride_px}
+    return {"name": layer.name, "opacity": layer.opacity, "smooth": layer.smooth, "unit": layer.unit, **place}
+
+
 def _heat(layer: HeatLayer) -> dict[str, Any]:
-    height, width = layer.values.shape
-    return {
-        "kind": "heat",
-        "name": layer.name,
-        "opacity": layer.opacity,
-        "values": _base64(layer.values.astype("<f4")),
-        "w": width,
-        "h": height,
-        "origin": layer.origin_px,
-        "stride": layer.stride_px,
-        "limits": list(layer.limits),
-        "colors": layer.colors,
-        "smooth": layer.smooth,
-        "unit": layer.unit,
-    }
+    values = {"values": _base64(layer.values.astype("<f4")), "limits": list(layer.limits), "colors": layer.colors}
+    return {"kind": "heat", **_cells(layer, layer.values.shape), **values}
+
+
+def _motion(layer: MotionLayer) -> dict[str, Any]:
+    planes = {"dx": layer.vectors[..., 0], "dy": layer.vectors[..., 1], "confidence": layer.confidence}
+    values = {name: _base64(plane.astype("<f4")) for name, plane in planes.items()}
+    look = {"longest": layer.max_magnitude, "backdrop": layer.backdrop}
+    return {"kind": "motion", **_cells(layer, layer.confidence.shape), **values, **look}
 
 
 def _arrows(layer: ArrowLayer | LinkLayer) -> dict[str, Any]:
@@ -155,11 +191,19 @@ def _color_maps(spec: FigureSpec) -> list[Any]:
     return sorted(heats | {key.colors for key in spec.keys if isinstance(key, ColorBarKey)})
 
 
-def _key(key: Key) -> dict[str, Any]:
+def _keys(keys: Sequence[Key]) -> list[dict[str, Any]]:
+    """Bars and legends as they are; one disc for all wheels, where the first of them stands."""
+    wheels = [key for key in keys if isinstance(key, WheelKey)]
+    return [_wheel(wheels) if isinstance(key, WheelKey) else _key(key) for key in keys if not isinstance(key, WheelKey) or key is wheels[0]]
+
+
+def _key(key: ColorBarKey | LegendKey) -> dict[str, Any]:
     if isinstance(key, ColorBarKey):
         return {"kind": "bar", "label": key.label, "limits": list(key.limits), "colors": key.colors, "note": key.note}
-    if isinstance(key, WheelKey):
-        axis = np.linspace(-key.max_px, key.max_px, WHEEL_PX)
-        directions = np.stack(np.meshgrid(axis, axis), axis=-1)
-        return {"kind": "wheel", "label": key.label, "max": key.max_px, "src": _data_uri(wheel_colors(directions, key.max_px), "png")}
     return {"kind": "legend", "sample": key.kind, "entries": [list(entry) for entry in key.entries]}
+
+
+def _wheel(keys: Sequence[WheelKey]) -> dict[str, Any]:
+    axis = np.linspace(-1, 1, WHEEL_PX)
+    directions = np.stack(np.meshgrid(axis, axis), axis=-1)
+    return {"kind": "wheel", "lines": wheel_texts(keys), "src": _data_uri(wheel_colors(directions, 1.0), "png")}

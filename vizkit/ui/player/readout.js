@@ -1,0 +1,72 @@
+/** What the pointer is over, in words: panel, cell, the values of maps and vectors there, and the marks' own words. */
+
+import { readable } from "./dom.js";
+import { cellValues } from "./cells.js";
+
+const NEAR_PX = 7;
+
+/** The cells that a place on a panel is told in: the motion's own, the figure's on a frame, those of a map without a picture. */
+export function gridOf(panel, figure) {
+  const own = panel.layers.find((layer) => layer.kind === "motion") || panel.layers.find((layer) => layer.kind === "heat");
+  const pictured = panel.layers.some((layer) => layer.kind === "image");
+  if (pictured && (!own || own.kind === "heat")) return figure.grid && { ...figure.grid, timed: true };
+  return own ? { origin: own.origin, stride: own.stride, rows: own.h, columns: own.w } : null;
+}
+
+/** The lines of the tip; `scale` is canvas pixels per panel pixel. */
+export function describe(figure, panel, x, y, scale) {
+  const lines = [`${panel.label} \u00b7 x ${x.toFixed(0)}, y ${y.toFixed(0)} px`];
+  const grid = gridOf(panel, figure);
+  if (grid) {
+    const time = grid.timed && panel.frame !== null ? `t ${panel.frame}, ` : "";
+    lines.push(`cell ${time}y ${cellAt(y, grid, grid.rows)}, x ${cellAt(x, grid, grid.columns)}`);
+  }
+  for (const layer of panel.layers) {
+    if (layer.kind === "heat" || layer.kind === "motion") lines.push(valueLine(layer, x, y));
+  }
+  return [...lines, ...panel.layers.flatMap((layer) => wordsAt(layer, x, y, NEAR_PX / scale))].join("\n");
+}
+
+function cellAt(value, { origin, stride }, count) {
+  return Math.min(Math.max(Math.round((value - origin) / stride), 0), count - 1);
+}
+
+function valueLine(layer, x, y) {
+  const [first, ...rest] = cellValues(layer, cellAt(y, layer, layer.h), cellAt(x, layer, layer.w));
+  if (layer.kind === "heat") return `${layer.name} ${readable(first)} ${layer.unit}`.trim();
+  const [dy, confidence] = rest;
+  if (Number.isNaN(first + dy + confidence)) return `${layer.name} unknown`;
+  return `${layer.name} dx ${signed(first)}, dy ${signed(dy)} ${layer.unit}\nconfidence ${confidence.toFixed(2)}`;
+}
+
+function signed(value) {
+  return `${value < 0 ? "\u2212" : "+"}${Math.abs(value).toFixed(1)}`;
+}
+
+/** The words of the marks of a layer within `near` panel pixels, of outlines around the place. */
+function wordsAt(layer, x, y, near) {
+  const tests = {
+    polygons: (index) => inside(layer.outlines[index], x, y),
+    points: (index) => Math.hypot(layer.xy[2 * index] - x, layer.xy[2 * index + 1] - y) <= Math.max(near, layer.size / 2),
+    arrows: (index) => toSegment(layer.start.slice(2 * index, 2 * index + 2), layer.end.slice(2 * index, 2 * index + 2), x, y) <= near,
+  };
+  const test = tests[layer.kind];
+  return test ? layer.label.filter((word, index) => word && test(index)) : [];
+}
+
+/** Whether a place lies inside an outline: a ray from it crosses the outline an odd number of times. */
+function inside(outline, x, y) {
+  let within = false;
+  for (let corner = 0, before = outline.length - 2; corner < outline.length; before = corner, corner += 2) {
+    const [x1, y1, x2, y2] = [outline[corner], outline[corner + 1], outline[before], outline[before + 1]];
+    if (y1 > y !== y2 > y && x < x1 + ((y - y1) / (y2 - y1)) * (x2 - x1)) within = !within;
+  }
+  return within;
+}
+
+function toSegment([x1, y1], [x2, y2], x, y) {
+  const [dx, dy] = [x2 - x1, y2 - y1];
+  const length = dx * dx + dy * dy;
+  const at = length > 0 ? Math.min(Math.max(((x - x1) * dx + (y - y1) * dy) / length, 0), 1) : 0;
+  return Math.hypot(x1 + at * dx - x, y1 + at * dy - y);
+}
