@@ -211,7 +211,6 @@ def test_render_a_recipe_gives_the_same_figure(tmp_path: Path) -> None:
         (("world", "--size", 33, "--out", "clip.webm"), "odd_size", "even"),
         (("world", "--out", "no/such/folder/clip.npz"), "unwritable", "no/such/folder"),
         (("score", "nosuch"), "unknown_name", "tiny"),
-        (("score", "c2d-18", "--clips", 1), "nothing_to_measure", "c2d-18"),
         (("train", "nosuch.toml", "--out", "run"), "missing", "nosuch.toml"),
     ],
 )
@@ -229,6 +228,13 @@ def test_what_the_caller_can_mend_is_one_line(
     assert said.json["error"]["message"].split() == said.err.removeprefix("error: ").split()
     people = run(*arguments)
     assert (people.status, people.out, people.err) == (2, "", said.err)
+
+
+def test_a_network_that_no_view_measures_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vizkit.scores.MODULES", ())
+    said = run("score", "c2d-18", "--clips", 1, "--json")
+    assert (said.status, said.json["error"]["code"]) == (2, "nothing_to_measure")
+    assert "c2d-18" in said.json["error"]["message"]
 
 
 def test_bugs_stay_loud(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ def describe_architecture(entry: Architecture) -> dict[str, Any]:
         "kind": "architecture",
         **_network_facts(entry, module, entry.classes, entry.frames, entry.size_px),
         **_against_paper(module, entry),
+        "weights": [f"{entry.name}:{weights.name}" for weights in entry.weights],
         "checkpoint": None,
     }
 
@@ -49,6 +50,7 @@ def describe_checkpoint(entry: Checkpoint) -> dict[str, Any]:
         "kind": "checkpoint",
         **_network_facts(named, module, len(card["labels"]), sampling.total_frames, sampling.crop_px or sampling.short_side_px),
         **_against_paper(module, None),
+        "weights": [],
         "checkpoint": {
             "digest": card["digest"],
             "origin": card["origin"],

@@ -64,7 +64,8 @@ def analyze(view: str, run: ProbedRun, **params: Any) -> ViewResult:
     if reason is not None:
         raise NotAvailableError(str(reason))
     result: ViewResult = step(entry, "analyze")(run, params_of(entry).parse(**params))
-    return result
+    notes = run.network.notes
+    return replace(result, notes=(*result.notes, *notes)) if notes else result  # type: ignore[type-var]
 
 
 def draw(result: ViewResult, **look: Any) -> FigureSpec:

@@ -55,15 +55,15 @@ class Recipe(Settings):
         Args:
             clip: the clip; may be left out for a clip of the motion world. With another clip than the recipe's, or other
                 weights, the figure is made all the same and says so in its notes.
-            network: the network, where it cannot be loaded by the recipe's name (a checkpoint in a folder of your own).
+            network: the network, where it cannot be loaded by the recipe's name (a checkpoint in a folder of your own, a module
+                that was wrapped).
 
         Returns:
             The figure; rendered, it gives the same bytes as the first time.
 
         Raises:
-            SettingError: the clip is needed and was not given.
+            SettingError: the clip or the network is needed and was not given.
         """
-        from vizkit.checkpoint import load_network
         from vizkit.net.probe import probe
         from vizkit.pipeline import analyze, draw, open_source
 
@@ -73,7 +73,7 @@ class Recipe(Settings):
                     f"This recipe needs the clip {self.clip.name!r} (SHA-256 {self.clip.digest[:12]}...); give it.", code="clip"
                 )
             clip, _ = open_source(self.clip.name)
-        network = network or load_network(self.model, **self.arguments)
+        network = network or self._load_network()
         run = probe(network, clip, sampling=self.sampling, without=self.without)
         spec = draw(analyze(self.view, run, **self.params), **self.look)
         notes = []
@@ -82,6 +82,16 @@ class Recipe(Settings):
         if network.digest != self.model_digest:
             notes.append(f"The recipe was made with other weights of {self.model} (SHA-256 {self.model_digest[:12]}...).")
         return replace(spec, notes=(*spec.notes, *notes)) if notes else spec
+
+    def _load_network(self) -> Network:
+        from vizkit.catalog import architectures
+        from vizkit.checkpoint import checkpoints, load_network
+
+        known = {*(entry.name for entry in checkpoints()), *(entry.name for entry in architectures())}
+        if self.model.partition(":")[0] not in known and not Path(self.model).exists():
+            told = f"This recipe needs the network {self.model!r} (SHA-256 {self.model_digest[:12]}...)"
+            raise SettingError(f"{told}, which cannot be loaded by this name: give it as network=.", code="network")
+        return load_network(self.model, **self.arguments)
 
 
 def recipe_of(source: Provenance, look: Mapping[str, Any]) -> Recipe:

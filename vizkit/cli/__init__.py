@@ -6,6 +6,7 @@ import click
 
 import vizkit
 from vizkit.cli.checks import doctor, score
+from vizkit.cli.claims import reproduce
 from vizkit.cli.command_line import CommandLine
 from vizkit.cli.making import train, world
 from vizkit.cli.stock import inspect, models
@@ -17,9 +18,9 @@ from vizkit.cli.views import analyze, predict, render
 def main() -> None:
     """Look inside video classifiers that learn motion.
 
-    Exit status: 0 done; 1 a check failed; 2 something that you can mend (one line on standard error says what).
+    Exit status: 0 done; 1 a check or a claim failed; 2 something that you can mend (one line on standard error says what).
     """
 
 
-for command in (predict, analyze, render, models, inspect, world, score, train, doctor):
+for command in (predict, analyze, render, models, inspect, world, score, reproduce, train, doctor):
     main.add_command(command)

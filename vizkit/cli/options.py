@@ -46,7 +46,7 @@ class PointType(click.ParamType[Point]):
             self.fail(f"{value!r} is not of the form t,x,y, such as 3,56,40.", param, ctx)
 
 
-model = click.option("--model", required=True, metavar="M", help="Checkpoint, folder with card.json, or architecture.")
+model = click.option("--model", required=True, metavar="M", help="Checkpoint, folder with card.json, architecture, architecture:weights.")
 """Option ``--model``."""
 
 sampling = click.option(

@@ -22,6 +22,8 @@ ROW = ("name", "paper", "clip", "classes", "params", "gmacs", "published", "ours
 def models(name: str | None, as_json: bool) -> None:
     """List the architectures and checkpoints, or one of them by NAME.
 
+    Where weights are published, NAME tells them: r2plus1d_18:kinetics as --model fetches them once and keeps them.
+
     "params" counts every parameter; "gmacs" are multiply-adds of one clip in 1e9 (convolutions, linear layers, matrix products,
     correlations). "published" are the paper's own figures, "ours so counted" are ours in the paper's counting.
     """
@@ -75,6 +77,8 @@ def _details(entry: Mapping[str, Any]) -> str:
         "blocks": entry["blocks"],
         **{f"view {key}": "yes" if why is True else why for key, why in entry["views"].items()},
     }
+    if entry["weights"]:
+        more["published weights"] = ", ".join(entry["weights"])
     if entry["published"]:
         more["published"] = f"{_counted(entry['published'])} (ours {_counted(entry['ours_in_convention'])})"
         more["counted as"] = entry["published"]["convention"]

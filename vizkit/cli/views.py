@@ -59,7 +59,7 @@ def predict(clip: str, model: str, top: int, sampling: options.Pairs, as_json: b
         click.echo(f"  {warning.message}")
     click.echo(f"{network.name} ({network.architecture}, {network.origin} weights)")
     click.echo(table(("label", "probability"), ((row.label, f"{row.probability:.4f}") for row in rows)))
-    for note in network.card.get("notes", ()):
+    for note in (*network.card.get("notes", ()), *network.notes):
         click.echo(f"  {note}")
     return None
 
@@ -113,7 +113,7 @@ def analyze(
 
 @click.command()
 @click.argument("source", metavar="CLIP|RECIPE")
-@click.option("--model", metavar="M", help="Checkpoint, folder with card.json, or architecture.")
+@click.option("--model", metavar="M", help="Checkpoint, folder with card.json, architecture, architecture:weights.")
 @click.option("--view", metavar="V", help="What to look at, e.g. cpnet.")
 @options.view_options
 @click.option("--look", type=options.PairType(), multiple=True, help="How it is drawn, e.g. heat=false. Repeatable.")
