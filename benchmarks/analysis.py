@@ -23,7 +23,7 @@ import torch
 from measure import peak_mib, side_by_side, verdict
 
 from vizkit import world
-from vizkit.catalog import MODULES, architecture, architectures, params_of, step
+from vizkit.catalog import MODULES, architecture, architectures, params_of
 from vizkit.catalog import module as view_of
 from vizkit.checkpoint import load_network
 from vizkit.clip import sample

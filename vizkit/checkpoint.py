@@ -147,7 +147,6 @@ def load_network(name: str | Path, *, num_classes: int | None = None, weights: s
 def _build_network(entry: Architecture, num_classes: int | None, weights: str | None, seed: int, options: Mapping[str, Any]) -> Network:
     import torch
 
-    from vizkit.net.architecture import IMAGENET_MEAN, IMAGENET_STD
     from vizkit.net.network import Network
     from vizkit.weights import put_published
 
@@ -162,7 +161,7 @@ def _build_network(entry: Architecture, num_classes: int | None, weights: str | 
     called = {"num_classes": num_classes, "seed": seed or None}
     arguments = {key: value for key, value in called.items() if value is not None} | dict(options)
     labels, notes = tuple(f"class {number}" for number in range(classes)), tuple[str, ...]()
-    name, sampling, mean, std, origin = entry.name, entry.sampling, IMAGENET_MEAN, IMAGENET_STD, "random"
+    name, sampling, mean, std, origin = entry.name, entry.sampling, entry.mean, entry.std, "random"
     if published is not None:
         labels, notes = put_published(published, module, classes)
         name, sampling, mean, std, origin = f"{name}:{weights}", published.sampling(entry), published.mean, published.std, "published"

@@ -11,7 +11,7 @@ import torch
 from vizkit.catalog import architecture
 from vizkit.checkpoint import Checkpoint
 from vizkit.contracts import Sampling, Stage
-from vizkit.net.architecture import IMAGENET_MEAN, IMAGENET_STD, Architecture
+from vizkit.net.architecture import Architecture
 from vizkit.net.count import count_network, gmacs_as_published, parameters_as_published
 from vizkit.net.network import Network
 from vizkit.net.probe import one_clip
@@ -65,7 +65,7 @@ def _network_facts(entry: Architecture, module: nn.Module, classes: int, frames:
     cost = count_network(module, frames, size_px)
     network = Network(
         entry.name, entry.name, module, module.stages, module.blocks, tuple(map(str, range(classes))),  # type: ignore[arg-type]
-        entry.sampling, IMAGENET_MEAN, IMAGENET_STD, "random",
+        entry.sampling, entry.mean, entry.std, "random",
     )  # fmt: skip
     return {
         "module": entry.module,

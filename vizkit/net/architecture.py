@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+X3D_MEAN, X3D_STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,10 @@ class Architecture(Record):
     """The paper's own figures."""
     weights: tuple[PublishedWeights, ...] = ()
     """Published weights that fit: of the whole network, or of its backbone where modules are inserted into it."""
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    """Mean of the input that the architecture's public weights expect, RGB in [0, 1]."""
+    std: tuple[float, float, float] = IMAGENET_STD
+    """Standard deviation of that input."""
 
     @property
     def sampling(self) -> Sampling:

@@ -17,7 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import vizkit
-from vizkit.catalog import MODULES, architecture
+from vizkit.catalog import architecture
 from vizkit.contracts import SampledClip, Sampling, Settings, VideoClip
 
 if TYPE_CHECKING:

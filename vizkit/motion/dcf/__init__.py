@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from vizkit.contracts import Citation, Claim, MotionModule
-from vizkit.net.architecture import Architecture
+from vizkit.net.architecture import X3D_MEAN, X3D_STD, Architecture
 from vizkit.net.backbones import DEPTH_50, DEPTH_101
 from vizkit.net.published import IMAGENET
 
@@ -23,8 +23,8 @@ _DEPTHWISE, _X3D = "R(2+1)D, depthwise in time, with DCF blocks", "X3D with DCF 
 ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture("dcf-r2plus1d-50", "dcf", _DEPTHWISE, _BUILD, {"backbone": "depthwise", "layout": DEPTH_50}, 174, weights=IMAGENET[50]),
     Architecture("dcf-r2plus1d-101", "dcf", _DEPTHWISE, _BUILD, {"backbone": "depthwise", "layout": DEPTH_101}, 174, weights=IMAGENET[101]),
-    Architecture("dcf-x3d-s", "dcf", _X3D, _BUILD, {"backbone": "x3d"}, frames=13, size_px=160),
-    Architecture("dcf-x3d-m", "dcf", _X3D, _BUILD, {"backbone": "x3d"}, frames=16),
+    Architecture("dcf-x3d-s", "dcf", _X3D, _BUILD, {"backbone": "x3d"}, frames=13, size_px=160, mean=X3D_MEAN, std=X3D_STD),
+    Architecture("dcf-x3d-m", "dcf", _X3D, _BUILD, {"backbone": "x3d"}, frames=16, mean=X3D_MEAN, std=X3D_STD),
 )
 """The named networks (section 3.3). The paper's tables of costs and accuracies are not public, so nothing is compared."""
 

@@ -165,11 +165,11 @@ def analyze(run: ProbedRun, params: Params) -> CorrelationFields:
             volumes larger than one gigabyte.
         NotAvailableError: the block is switched off in this run, and its own volume is asked for.
     """
+    for point in params.points:
+        run.clip.check_point(*point)
     plans = [_plan(run, name, params) for name in _stage_names(run.network, params)]
     _check_size(plans)
     levels = tuple(_level(run, plan) for plan in plans)
-    for point in params.points:
-        run.clip.check_point(*point)
     picked = np.array(params.points, np.float64).reshape(-1, 3) if params.points else _clearest(levels[0])
     return CorrelationFields(
         levels=levels,

@@ -16,7 +16,7 @@ from torch import nn
 
 from vizkit.clip import clip_from_frames
 from vizkit.contracts import Record, Sampling, Score
-from vizkit.motion.dcf.analysis import CorrelationFields, Params, Source, analyze, dcf_blocks, unavailable
+from vizkit.motion.dcf.analysis import MOVING_CELLS, CorrelationFields, Params, Source, analyze, dcf_blocks, unavailable
 from vizkit.motion.dcf.levels import CorrelationLevel, cosine_volume, level_of
 from vizkit.net.probe import ProbedRun, probe
 from vizkit.statistics import RESAMPLES, mean_over_clips
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from vizkit.net.network import Network
 
 SIDE_PX = 112
-MOVING_CELLS = 0.5
 OCTANT_DEG = 22.5
 BINS = 10
 CALIBRATION_SCENES = 4

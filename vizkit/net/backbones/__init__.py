@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vizkit.net.architecture import Architecture, Published
+from vizkit.net.architecture import X3D_MEAN, X3D_STD, Architecture, Published
 from vizkit.net.published import IMAGENET, TORCHVISION
 
 RESNET = "vizkit.net.backbones.build:build_frame_resnet"
@@ -46,8 +46,8 @@ BACKBONES: tuple[Architecture, ...] = (
     Architecture("r2plus1d-101", "", "R(2+1)D-101", R2PLUS1D, {"layout": DEPTH_101}, frames=16),
     Architecture("r2plus1d-dw-50", "", "R(2+1)D-50, depthwise in time", DEPTHWISE, {"layout": DEPTH_50}, 174, weights=IMAGENET[50]),
     Architecture("r2plus1d-dw-101", "", "R(2+1)D-101, depthwise in time", DEPTHWISE, {"layout": DEPTH_101}, 174, weights=IMAGENET[101]),
-    Architecture("x3d-xs", "", "X3D", X3D, frames=4, size_px=160, published=_zoo(0.60)),
-    Architecture("x3d-s", "", "X3D", X3D, frames=13, size_px=160, published=_zoo(1.96)),
-    Architecture("x3d-m", "", "X3D", X3D, frames=16, published=_zoo(4.73)),
+    Architecture("x3d-xs", "", "X3D", X3D, frames=4, size_px=160, published=_zoo(0.60), mean=X3D_MEAN, std=X3D_STD),
+    Architecture("x3d-s", "", "X3D", X3D, frames=13, size_px=160, published=_zoo(1.96), mean=X3D_MEAN, std=X3D_STD),
+    Architecture("x3d-m", "", "X3D", X3D, frames=16, published=_zoo(4.73), mean=X3D_MEAN, std=X3D_STD),
 ) + TORCHVISION  # fmt: skip
 """Networks without a motion module of the five papers."""
