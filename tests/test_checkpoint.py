@@ -121,7 +121,7 @@ def test_an_unknown_model_lists_the_known_ones() -> None:
         ({"metric": "cosine"}, ["semantic", "joint"]),
         ({"head": "middle"}, ["after_max", "before_max"]),
         ({"stem": "3x3"}, ["7x7/2+pool", "7x7/1+pool", "5x5/2"]),
-        ({"weights": "imagenet"}, ["imagenet"]),
+        ({"weights": "laion"}, ["laion", "imagenet"]),
         ({"num_classes": -1}, ["num_classes"]),
         ({"num_classes": 0}, ["num_classes"]),
     ],

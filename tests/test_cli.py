@@ -23,7 +23,7 @@ CLIP = "world:test:0:side_px=64"
 LOOK = ("--model", "tiny", "--view", "cpnet")
 MODEL_KEYS = {
     *("name", "kind", "module", "backbone", "frames", "size_px", "classes", "params", "gmacs", "published", "ours_in_convention"),
-    *("difference_percent", "stages", "blocks", "checkpoint", "views"),
+    *("difference_percent", "stages", "blocks", "checkpoint", "views", "weights"),
 }
 STAGE_KEYS = {"name", "channels", "stride_px", "stride_frames", "origin_px", "grid"}
 

@@ -84,14 +84,15 @@ class Recipe(Settings):
         return replace(spec, notes=(*spec.notes, *notes)) if notes else spec
 
     def _load_network(self) -> Network:
-        from vizkit.catalog import architectures
-        from vizkit.checkpoint import checkpoints, load_network
+        from vizkit.checkpoint import load_network
 
-        known = {*(entry.name for entry in checkpoints()), *(entry.name for entry in architectures())}
-        if self.model.partition(":")[0] not in known and not Path(self.model).exists():
-            told = f"This recipe needs the network {self.model!r} (SHA-256 {self.model_digest[:12]}...)"
-            raise SettingError(f"{told}, which cannot be loaded by this name: give it as network=.", code="network")
-        return load_network(self.model, **self.arguments)
+        try:
+            return load_network(self.model, **self.arguments)
+        except SettingError as error:
+            if not error.message.startswith("Unknown model"):
+                raise
+            told = f"The recipe was made with another one of this name (SHA-256 {self.model_digest[:12]}...): give it as network=."
+            raise SettingError(f"{error.message} {told}", code=error.code) from error
 
 
 def recipe_of(source: Provenance, look: Mapping[str, Any]) -> Recipe:

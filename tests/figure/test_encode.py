@@ -6,7 +6,8 @@ import pytest
 
 from vizkit.errors import SettingError
 from vizkit.figure import wheel_colors
-from vizkit.figure.encode import color_table, heat_colors
+from vizkit.figure.encode import cell_colors, color_table, heat_colors, motion_colors
+from vizkit.figure.spec import MotionLayer
 
 HALF = 0.5**0.5
 REFERENCE = {
@@ -105,3 +106,29 @@ def test_unknown_values_are_transparent():
     assert colors.shape == (1, 2, 4)
     assert colors[0, 0, 3] == 255
     assert colors[0, 1, 3] == 0
+
+
+RIGHT, LEFT = np.array([4.0, 0.0]), np.array([-4.0, 0.0])
+
+
+def test_motion_on_white_is_faded_by_its_confidence():
+    colors = motion_colors(np.stack([RIGHT, RIGHT, RIGHT]), np.array([1.0, 0.5, 0.0]), 4.0, "white")
+    assert colors.tolist() == [[255, 0, 0, 255], [255, 128, 128, 255], [255, 255, 255, 255]]
+
+
+def test_motion_over_a_picture_has_its_confidence_as_opacity():
+    colors = motion_colors(np.stack([RIGHT, LEFT]), np.array([1.0, 0.4]), 4.0, "picture")
+    assert colors.tolist() == [[255, 0, 0, 255], [0, 209, 255, 102]]
+
+
+@pytest.mark.parametrize(("backdrop", "expected"), [("white", [255, 255, 255, 255]), ("picture", [255, 255, 255, 0])])
+def test_unknown_motion_is_the_backdrop(backdrop, expected):
+    assert motion_colors(np.full((1, 2), np.nan), np.array([np.nan]), 4.0, backdrop)[0].tolist() == expected
+
+
+def test_motion_is_interpolated_before_it_is_coloured():
+    layer = MotionLayer(np.stack([RIGHT, LEFT])[None].astype(np.float32), np.ones((1, 2), np.float32), 0.0, 4.0, 4.0)
+    colors = cell_colors(layer, (5, 1), (5, 1))[0, :, :3]
+    assert colors[0].tolist() == [255, 0, 0]
+    assert colors[2].tolist() == [255, 255, 255]  # half way between right and left nothing moves; mixed colours would be grey
+    assert colors[4].tolist() == [0, 209, 255]

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vizkit.figure.place import Box, Strokes, arrow_strokes, dashes, grid_positions, heat_on_pixels, lay_out, link_strokes
-from vizkit.figure.spec import ArrowLayer, HeatLayer, LinkLayer, Panel
+from vizkit.figure.place import Box, Strokes, arrow_strokes, dashes, grid_positions, heat_on_pixels, lay_out, link_strokes, motion_on_pixels
+from vizkit.figure.spec import ArrowLayer, HeatLayer, LinkLayer, MotionLayer, Panel
 
 
 def heat(values, origin_px=0.0, stride_px=4.0, smooth=True):
@@ -65,6 +65,44 @@ def test_unknown_cells_stay_unknown_and_do_not_spread():
     assert pixels[0, [0, 1, 7, 8]].tolist() == [1, 1, 3, 3]
 
 
+def motion(vectors, confidence=None, origin_px=0.0, stride_px=4.0, smooth=True):
+    vectors = np.asarray(vectors, np.float32)
+    sure = np.ones(vectors.shape[:2]) if confidence is None else confidence
+    return MotionLayer(vectors, np.asarray(sure, np.float32), origin_px, stride_px, 8.0, smooth=smooth)
+
+
+def test_vectors_and_confidence_are_interpolated_at_the_cells_places():
+    vectors, confidence = motion_on_pixels(motion([[[0, 8], [4, 0]]], [[0.0, 1.0]], origin_px=1.0), (9, 2))
+    assert vectors[0, 1].tolist() == [0, 8]
+    assert vectors[0, 5].tolist() == [4, 0]
+    assert vectors[0, 3].tolist() == [2, 4]
+    assert confidence[0].tolist() == [0, 0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
+
+
+def test_opposite_vectors_meet_in_zero_and_not_in_a_mixed_colour():
+    vectors, _ = motion_on_pixels(motion([[[4, 0], [-4, 0]]]), (5, 1))
+    assert vectors[0, 2].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("unknown", ["vector", "confidence"])
+def test_unknown_vectors_do_not_spread_and_weights_are_shared_by_the_known(unknown):
+    vectors, sure = np.full((2, 2, 2), 3.0), np.full((2, 2), 0.5)
+    if unknown == "vector":
+        vectors[0, 0, 1] = np.nan
+    else:
+        sure[0, 0] = np.nan
+    shown, confidence = motion_on_pixels(motion(vectors, sure), (5, 5))
+    assert np.isnan(shown[:2, :2]).all()
+    assert np.isnan(confidence[:2, :2]).all()
+    assert shown[2, 2].tolist() == [3, 3]
+    assert confidence[1, 3] == 0.5
+
+
+def test_cells_of_motion_can_be_shown():
+    vectors, _ = motion_on_pixels(motion([[[0, 0], [8, 0]]], origin_px=1.5, smooth=False), (8, 1))
+    assert vectors[0, :, 0].tolist() == [0] * 4 + [8] * 4
+
+
 def test_finer_output_covers_the_same_area():
     layer = heat(np.random.default_rng(0).random((4, 4)), origin_px=1.5)
     coarse, fine = heat_on_pixels(layer, (16, 16)), heat_on_pixels(layer, (16, 16), (48, 48))
@@ -82,11 +120,26 @@ def test_grid_positions_fill_rows():
 
 
 def test_columns_are_equally_wide_and_fill_the_page():
-    layout = lay_out([panel(0, column) for column in range(4)], 10.0, gap=0.4)
-    assert [box.left for box in layout.boxes] == pytest.approx([0, 2.6, 5.2, 7.8])
-    assert {round(box.width, 9) for box in layout.boxes} == {2.2}
+    layout = lay_out([panel(0, column) for column in range(4)], 10.0, gap=0.2)
+    assert [box.left for box in layout.boxes] == pytest.approx([0, 2.55, 5.1, 7.65])
+    assert {round(box.width, 9) for box in layout.boxes} == {2.35}
     assert layout.boxes[-1].right == pytest.approx(10.0)
-    assert layout.size_wh == pytest.approx((10.0, 2.2))
+    assert layout.size_wh == pytest.approx((10.0, 2.35))
+    assert layout.gap == 0.2
+
+
+def test_gaps_of_many_columns_are_thin():
+    layout = lay_out([panel(row, column) for row in range(2) for column in range(16)], 3.2, gap=0.04)
+    assert layout.gap == pytest.approx(0.02)  # a tenth of a column
+    assert layout.boxes[1].left - layout.boxes[0].right == pytest.approx(0.02)
+    assert layout.boxes[16].top - layout.boxes[0].bottom == pytest.approx(0.02)
+    assert layout.boxes[15].right == pytest.approx(3.2)
+
+
+def test_row_titles_have_their_room_at_the_left():
+    layout = lay_out([panel(0, column) for column in range(2)], 2.5, gap=0.1, indent=0.4)
+    assert [box.left for box in layout.boxes] == pytest.approx([0.4, 1.5])
+    assert layout.boxes[1].right == pytest.approx(2.5)
 
 
 def test_rows_leave_room_for_titles_only_where_there_are_some():

@@ -250,9 +250,9 @@ def test_a_recipe_needs_the_module_again(tmp_path: Path) -> None:
     spec = draw(analyze("cpnet", vizkit.probe(network, clip(0, side_px=48, frames=4).clip), block="deep", neighbors=2))
     (tmp_path / "recipe.json").write_bytes(encode(spec, "json"))
     recipe = load_recipe(tmp_path / "recipe.json")
-    with pytest.raises(SettingError, match=r"needs the network 'Volume' \(SHA-256 .*give it as network=\.") as told:
+    with pytest.raises(SettingError, match=r"Unknown model 'Volume'.*SHA-256 .*give it as network=\.") as told:
         recipe.run()
-    assert told.value.code == "network"
+    assert told.value.code == "unknown_name"
     assert encode(recipe.run(network=network), "npz") == encode(spec, "npz")
     other = vizkit.wrap(Volume(), stages={"shallow": "early", "deep": "late"}, **INPUT)
     assert any("other weights of Volume" in note for note in recipe.run(network=other).notes)

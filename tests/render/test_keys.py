@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from tests.ui.figures import polar
 from vizkit.figure.spec import ColorBarKey, LegendKey, WheelKey
 from vizkit.render.keys import Ruler, measured_keys
 
@@ -70,15 +71,31 @@ def test_a_colour_bar_says_its_limits_rule_and_colours(strip):
 def test_a_wheel_says_its_directions_and_its_scale(strip):
     _, marks = drawn(strip, (WheelKey("motion", 16.0),), 60.0)
     texts = {mark[1]: mark for mark in marks if mark[0] == "text"}
-    assert {"R", "L", "U", "D", "motion", "full colour: 16 px per frame"} == set(texts)
+    assert {"right", "left", "up", "down", "motion", "full colour = 16 px/frame"} == set(texts)
     wheel = next(mark for mark in marks if mark[0] == "wheel")
-    assert texts["L"][3] <= wheel[2] < wheel[3] <= texts["R"][2]
-    assert texts["U"][4] < wheel[4] < texts["D"][4]
+    assert texts["left"][3] <= wheel[2] < wheel[3] <= texts["right"][2] < texts["right"][3] < texts["motion"][2]
+    assert texts["up"][4] < wheel[4] < texts["down"][4]
+
+
+def test_several_wheels_share_one_disc_and_say_each_scale(strip):
+    keys = (WheelKey("res2", 8.0), ColorBarKey("values", (0.0, 1.0), "gray"), WheelKey("res3", 16.0), WheelKey("res3", 16.0))
+    lines, marks = drawn(strip, keys, 60.0)
+    assert [mark[0] for mark in marks].count("wheel") == 1
+    scales = [mark for mark in marks if mark[0] == "text" and "full colour" in mark[1]]
+    assert [mark[1] for mark in scales] == ["res2: full colour = 8 px/frame"] + 2 * ["res3: full colour = 16 px/frame"]
+    assert scales[0][4] < scales[1][4] < scales[2][4]
+    assert len({mark[2] for mark in scales}) == 1
+    assert max(mark[4] for mark in marks) <= lines.height
 
 
 def test_point_legends_show_the_mark_of_the_figure(strip, plain):
     _, marks = drawn(plain, (LegendKey((("truth", "true"), ("region", "none here")), "point"),), 60.0)
     assert [mark[1] for mark in marks if mark[0] == "mark"] == ["truth cross", "region circle"]
+
+
+def test_outlines_have_a_square_in_the_legend():
+    _, marks = drawn(polar(), (LegendKey((("region", "share"),), "point"),), 60.0)
+    assert [mark[1] for mark in marks if mark[0] == "mark"] == ["region square"]
 
 
 def test_a_figure_without_keys_has_no_height(strip):

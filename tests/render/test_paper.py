@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from xml.etree import ElementTree
 
 import matplotlib
@@ -17,13 +18,16 @@ import pytest
 from PIL import Image
 from pypdf import PdfReader
 
+from tests.ui.figures import filters, polar, pyramid
 from vizkit.contracts import Provenance
 from vizkit.errors import SettingError
+from vizkit.figure.encode import motion_colors
 from vizkit.figure.place import lay_out
 from vizkit.figure.spec import FigureSpec, HeatLayer, ImageLayer, Panel
 from vizkit.render import paper
-from vizkit.render.ink import LABEL_PT, SMALL_PT, line_height
-from vizkit.render.theme import THEMES, VENUES
+from vizkit.render.ink import LABEL_PT, SMALL_PT, line_height, text_width
+from vizkit.render.text import row_titles_width
+from vizkit.render.theme import FILL_OPACITY, THEMES, VENUES, rgb
 
 SVG = "{http://www.w3.org/2000/svg}"
 FORMATS = ("png", "svg", "pdf")
@@ -89,7 +93,7 @@ def test_pdf_has_no_type_3_fonts_and_its_words_can_be_found(strip):
 
 def test_svg_keeps_text_as_text(strip):
     texts = svg_texts(strip)
-    assert {"Correspondences", "t = 0", "t = 3", "filtered", "A note.", "full colour: 8 px per frame"} <= set(texts)
+    assert {"Correspondences", "t = 0", "t = 3", "filtered", "A note.", "full colour = 8 px/frame"} <= set(texts)
 
 
 @pytest.mark.parametrize("form", ["svg", "pdf"])
@@ -215,6 +219,86 @@ def test_heat_is_drawn_where_its_cells_are_and_nothing_where_it_is_unknown():
     assert at(16, 8) == 0
     assert at(20, 12) == 0
     assert at(24, 24) == 255  # the unknown cell: the white picture below shows
+
+
+def print_pixels(spec, venue="cvpr-column"):
+    return np.asarray(Image.open(io.BytesIO(paper.save(spec, "png", venue))).convert("RGB")).astype(int)
+
+
+def panel_pixel(pixels, spec, number, xy, venue="cvpr-column"):
+    """Colour of a print at a panel's pixel; the figure's title has one line, row titles are measured as documented."""
+    inner = VENUES[venue] - 2 * paper.MARGIN
+    indent = row_titles_width(spec.panels, partial(text_width, size_pt=LABEL_PT), paper.ROW_TITLE_GAP)
+    limits = {"max_panel_width": paper.MAX_PANEL_WIDTH, "max_height": paper.MAX_PANELS_HEIGHT}
+    boxes = lay_out(spec.panels, inner, gap=paper.PANEL_GAP, title_height=line_height(LABEL_PT), indent=indent, **limits).boxes
+    top = paper.MARGIN + (line_height(8.0) + paper.BLOCK_GAP if spec.title else 0)
+    x, y = boxes[number].at(np.array(xy, np.float64), spec.panels[number])
+    return pixels[int((y + top) * 300), int((x + paper.MARGIN) * 300)]
+
+
+@pytest.mark.parametrize("backdrop", ["white", "picture"])
+def test_motion_has_the_wheel_s_colours_where_its_cells_are(backdrop):
+    spec = pyramid(2, 64, backdrop=backdrop)
+    pixels = print_pixels(spec)
+    picture, layer = spec.panels[3].layers[0], spec.panels[4].layers[-1]
+    for row, column in ((3, 12), (12, 3), (8, 8)):
+        xy = (layer.origin_px + column * layer.stride_px, layer.origin_px + row * layer.stride_px)
+        red, green, blue, alpha = motion_colors(layer.vectors[row, column], layer.confidence[row, column], 8.0, backdrop).astype(int)
+        below = picture.pixels[int(xy[1]), int(xy[0])] if backdrop == "picture" else np.full(3, 255)
+        expected = below + (np.array([red, green, blue]) - below) * alpha / 255
+        assert np.abs(panel_pixel(pixels, spec, 4, xy) - expected).max() <= 12  # a print pixel lies up to half a cell pixel off
+
+
+def test_unknown_motion_is_white_or_the_picture():
+    layer = pyramid(1, 64).panels[1].layers[0]
+    xy = (layer.origin_px + 2 * layer.stride_px, layer.origin_px + layer.stride_px)
+    spec = pyramid(1, 64)
+    assert panel_pixel(print_pixels(spec), spec, 1, xy).tolist() == [255, 255, 255]
+    spec = pyramid(1, 64, backdrop="picture")
+    assert np.abs(panel_pixel(print_pixels(spec), spec, 1, xy) - spec.panels[0].layers[0].pixels[4, 8]).max() <= 4
+
+
+def test_panels_without_a_picture_show_the_page_and_no_black():
+    spec = polar()
+    pixels = print_pixels(spec)
+    assert panel_pixel(pixels, spec, 0, (5, 5)).tolist() == [255, 255, 255]
+    inside = panel_pixel(pixels, spec, 0, (90, 60))
+    region, page = np.array(rgb(THEMES["light"].roles["region"].color)), 255
+    assert np.abs(inside - (page + FILL_OPACITY * (region - page))).max() <= 2
+
+
+def test_outlines_are_vectors_at_their_corners_and_only_filled_ones_are_filled():
+    root = svg_root(polar())
+    assert len(group_paths(root, "outlines-neutral-lines")) == 2
+    petals = group_paths(root, "outlines-region-lines")
+    assert len(petals) == 3
+    (box,) = [(width / 2 - 1.2 * 72, 0, 2.4 * 72) for width in (6.875 * 72,)]
+    assert petals[0][0] == pytest.approx(box[0] + 60.5 / 120 * box[2], abs=0.01)
+    data = paper.save(polar(), "svg").decode()
+    rings, filled = (data[data.index(f'id="outlines-{role}-lines"') :][:600] for role in ("neutral", "region"))
+    assert "fill: none" in rings
+    assert f"fill: {THEMES['light'].roles['region'].color}" in filled
+
+
+def test_peaks_are_white_on_a_dark_casing():
+    data = paper.save(filters(1, 2), "svg").decode()
+    part = data[data.index('id="arrows-peak-line-casing"') : data.index('id="arrows-peak-heads"')]
+    assert part.index("stroke: #000000") < part.index("stroke: #ffffff")
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(8, 8), (16, 16)])
+@pytest.mark.parametrize("venue", ["cvpr", "cvpr-column"])
+def test_headings_of_a_grid_do_not_overlap_and_nothing_is_cut(rows, columns, venue):
+    spec = filters(rows, columns)
+    root = svg_root(spec, venue=venue)
+    texts = {"".join(node.itertext()): node for node in root.iter(f"{SVG}text")}
+    assert {f"t = {row}" for row in range(rows)} <= set(texts)
+    bare = venue == "cvpr-column" and columns == 16
+    names = [f"{column}" if bare else f"c {column}" for column in range(columns)]
+    assert set(names) <= set(texts)
+    assert not any("…" in text for text in texts)
+    layout = lay_out(spec.panels, VENUES[venue] - 2 * paper.MARGIN, gap=paper.PANEL_GAP, indent=0.3)
+    assert max(text_width(name, SMALL_PT) for name in names) <= layout.boxes[0].width + layout.gap
 
 
 def test_arrows_inside_a_panel_are_clipped_to_it(plain):

@@ -17,7 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import vizkit
-from vizkit.catalog import architecture
+from vizkit.catalog import MODULES, architecture
 from vizkit.contracts import SampledClip, Sampling, Settings, VideoClip
 
 if TYPE_CHECKING:
@@ -139,10 +139,11 @@ def sampled(clip: VideoClip, sampling: Sampling) -> SampledClip:
 
 
 def model_names() -> tuple[str, ...]:
-    """Checkpoints, those with a motion module first, the papers' architectures with random weights, then published weights."""
+    """Checkpoints in the order of the catalogue, the papers' architectures with random weights, then published weights."""
+    places = {entry.key: place for place, entry in enumerate(MODULES)}
 
-    def order(entry: Checkpoint) -> tuple[bool, str]:
-        return not architecture(entry.card["architecture"]).module, entry.name
+    def order(entry: Checkpoint) -> tuple[int, str]:
+        return places.get(architecture(entry.card["architecture"]).module, len(places)), entry.name
 
     shipped = (entry.name for entry in sorted(vizkit.checkpoints(), key=order))
     published = (f"{entry.name}:{weights.name}" for entry in vizkit.architectures() for weights in entry.weights)

@@ -272,10 +272,11 @@ def _waiting(scene: Scene) -> str:
     """Say that something is being computed, and how much where that takes a while; shipped checkpoints are small."""
     if not compute.has_network(scene.model) or compute.run_key(scene.model, scene.frames) in compute.RESULTS:
         return COMPUTING
-    heavy = compute.network(scene.model).origin == "random" and compute.gmacs(scene.model, scene.frames)
-    if not heavy or heavy < HEAVY_GMACS:
+    if scene.model in compute.checkpoint_names():
         return COMPUTING
-    return f"{COMPUTING} {scene.model} needs {heavy:.0f} billion multiply-adds for this clip: many seconds without a GPU"
+    cost = compute.gmacs(scene.model, scene.frames)
+    words = f"{COMPUTING} {scene.model} takes {cost:.0f} billion multiply-adds for this clip: many seconds without a GPU"
+    return words if cost >= HEAVY_GMACS else COMPUTING
 
 
 def account(shown: Picture, *further: Picture | None) -> None:

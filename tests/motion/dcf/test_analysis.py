@@ -258,6 +258,7 @@ def test_a_switched_off_block_has_no_volume_of_its_own(small: Load, world: World
 def test_notes_say_what_the_source_shows(run: ProbedRun) -> None:
     assert any("Source cosine" in note for note in look(run).notes)
     assert not any("Source cosine" in note for note in look(run, source="model").notes)
+    assert any("Source model shows the dot products" in note for note in look(run, source="model").notes)
     reach = [note for note in look(run).notes if "reach" in note]
     assert len(reach) == 1
     assert "4 px (res2), 8 px (res3), 16 px (res4)" in reach[0]

@@ -242,7 +242,7 @@ def test_all_patches_of_a_stage_share_one_scale(picked: CorrelationFields) -> No
         limits = {heat.limits for heat in heats}
         assert limits == {(float(np.nanmin(values)), float(np.nanmax(values)))}
         assert bars[f"correlation at {stage}"].limits == next(iter(limits))
-        assert bars[f"correlation at {stage}"].note == "shared by all offsets"
+        assert bars[f"correlation at {stage}"].note == "one scale for all its panels"
 
 
 def test_the_arrow_runs_from_the_centre_to_the_largest(picked: CorrelationFields) -> None:

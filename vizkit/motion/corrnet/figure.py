@@ -24,14 +24,14 @@ from vizkit.figure.spec import (
     PointLayer,
     Table,
 )
-from vizkit.motion.corrnet.analysis import FilterGrid
+from vizkit.motion.corrnet.analysis import FLAT, FilterGrid
 from vizkit.motion.corrnet.polar import SECTORS, polar_panels
 
 WEIGHT_PX = 8
 """Panel pixels of one weight."""
 HEAD_WEIGHTS = 1.2
 """Length of an arrow head in weights."""
-LEAST_SPAN = 1e-3
+FLAT_REACH = 0.1
 """Half the range of colours where all weights are the same."""
 
 ORDERS = {
@@ -114,9 +114,9 @@ def _limits(weights: NDArray[np.float32], initial: float, colors: str) -> tuple[
     """Range of the colours: smallest to largest weight, or symmetric around the initial value; widened where there is none."""
     low, high = float(weights.min()), float(weights.max())
     if colors == "diverging":
-        reach = max(high - initial, initial - low, LEAST_SPAN)
-        return initial - reach, initial + reach
-    return (low, high) if high - low > LEAST_SPAN * 1e-3 else (low - LEAST_SPAN, high + LEAST_SPAN)
+        low, high = initial - max(high - initial, initial - low), initial + max(high - initial, initial - low)
+    flat = high - low < FLAT * max(1, abs(low), abs(high))
+    return (low - FLAT_REACH, high + FLAT_REACH) if flat else (low, high)
 
 
 def _filter_panel(result: FilterGrid, step: int, column: int, limits: tuple[float, float], style: Look, *, top: bool) -> Panel:

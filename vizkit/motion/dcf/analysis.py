@@ -29,6 +29,10 @@ Source = Literal["cosine", "model"]
 PATCH, TEMPORAL_RANGE, STAGES = 5, 2, 3  # the paper's, for a network without DCF blocks
 LARGEST_BYTES = 1 << 30
 MOVING_CELLS = 0.5
+SHOWS = {
+    "cosine": "Source cosine shows how the scene moves in the features, trained or not; it is not what a DCF block computes.",
+    "model": "Source model shows the dot products that the blocks use; neighbours with strong features win them, moving or not.",
+}
 
 
 class Params(Settings):
@@ -279,8 +283,7 @@ def _notes(run: ProbedRun, levels: Sequence[CorrelationLevel]) -> tuple[str, ...
     bare = [level.grid.stage for level in levels if not level.block]
     if bare:
         notes.append(f"No DCF block at {', '.join(bare)}: correlations of the stage's own features.")
-    if levels[0].source == "cosine":
-        notes.append("Source cosine shows how the scene moves in the features, trained or not; it is not what a DCF block computes.")
+    notes.append(SHOWS[levels[0].source])
     reach = ", ".join(f"{level.reach_px:g} px ({level.grid.stage})" for level in levels)
     notes.append(f"Motion along x or y beyond the reach of {reach} per frame has no right match: it shows as another direction, or pale.")
     return tuple(notes)

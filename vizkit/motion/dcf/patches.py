@@ -90,7 +90,7 @@ def draw_patches(result: CorrelationFields) -> FigureSpec:
     limits = {level.grid.stage: _limits([cell for cell in cells if cell.level is level]) for level in result.levels}
     offsets = sorted({offset for level in result.levels for offset in level.frame_offset.tolist()})
     panels = [panel for row, cell in enumerate(cells) for panel in _panels(result, cell, row, offsets, limits[cell.level.grid.stage])]
-    bars = (ColorBarKey(f"correlation at {stage}", span, "viridis", "shared by all offsets") for stage, span in limits.items())
+    bars = (ColorBarKey(f"correlation at {stage}", span, "viridis", "one scale for all its panels") for stage, span in limits.items())
     marks = LegendKey((("query", "picked cell"), ("region", "its neighbourhoods, wider for frames further away")), "point")
     arrows = LegendKey((("peak", "to the largest correlation"),))
     return FigureSpec(

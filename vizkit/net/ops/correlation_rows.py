@@ -1,4 +1,4 @@
-"""Correlation with filters: one product and one batch of matrix-vector products per row of displacements."""
+"""Correlation with filters or tiny patches: one product and one batch of matrix-vector products per row of displacements."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Rows:
     Args:
         like: [B, C, T, H, W], whose sizes and device are used.
         setting: patch K, dilation D, groups, factor and type.
-        filters: [T, C, K, K].
+        filters: [T, C, K, K], ones for none.
     """
 
     def __init__(self, like: torch.Tensor, setting: Setting, filters: torch.Tensor) -> None:

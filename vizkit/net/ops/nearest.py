@@ -103,7 +103,8 @@ def _search(
     whole = every and len(keys) <= most
     chunks = [rows] if whole else [part for t in range(len(keys) // cells) for part in torch.nonzero(rows // cells == t)[:, 0].split(most)]
     longest = max(len(part) for part in chunks)
-    scores = keys.new_full((longest, _padded(columns, count)), -math.inf)
+    scores = keys.new_empty(longest, _padded(columns, count))
+    scores[:, columns:] = -math.inf
     gathered = keys.new_empty(longest * count, keys.shape[1])
     unit = (-2 * keys[:, -2].min() + TINY) * TIED / 2
     for part in (part for part in chunks if len(part)):
