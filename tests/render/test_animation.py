@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.ui.figures import filters, polar, pyramid
 from vizkit.errors import FigureError, SettingError
 from vizkit.figure.spec import ImageLayer, Panel
 from vizkit.render import animation
 from vizkit.render.animation import MARGIN_PX, PANEL_PX
-from vizkit.render.compose import LINE_PX
+from vizkit.render.compose import LINE_PX, measure, paint_panel
 from vizkit.render.theme import THEMES, rgb
 
 TOP = 2 * MARGIN_PX + 2 * LINE_PX
@@ -93,6 +94,34 @@ def test_views_stand_side_by_side_and_static_panels_stay(strip):
     assert len(pictures) == 4
     column = MARGIN_PX + PANEL_PX + MARGIN_PX
     assert (pictures[:, TOP : TOP + PANEL_PX, column : column + PANEL_PX] == 7).all()
+
+
+def test_a_pyramid_shows_the_stages_of_a_frame_side_by_side():
+    spec = pyramid(3, 64, backdrop="picture")
+    pictures = animation.frames(spec)
+    assert len(pictures) == 3
+    indent = round(measure("t = 0")) + MARGIN_PX
+    side = (pictures.shape[2] - 2 * MARGIN_PX - indent - 2 * MARGIN_PX) / 3
+    for t, picture in enumerate(pictures):
+        for column, name in ((0, "frame"), (2, "res3")):
+            panel = next(panel for panel in spec.panels if panel.name == f"{name} {t}")
+            wanted = paint_panel(panel, (64, 64), "#ffffff")[32, 40].astype(int)
+            x = MARGIN_PX + indent + column * (side + MARGIN_PX) + 40.5 / 64 * side
+            assert np.abs(picture[round(TOP + 32.5 / 64 * side), round(x)] - wanted).max() <= 12
+
+
+def test_headings_stay_in_sight_after_the_first_row():
+    spec = filters(3, 2)
+    bare = replace(spec, panels=tuple(replace(panel, title="") for panel in spec.panels))
+    with_titles, without = animation.frames(spec), animation.frames(bare)
+    assert with_titles.shape[1] == without.shape[1] + LINE_PX
+    assert (with_titles[2][TOP - LINE_PX : TOP] != 255).any()
+
+
+def test_outlines_are_drawn_in_a_still_picture():
+    (picture,) = animation.frames(polar())
+    region = np.array(rgb(THEMES["light"].roles["region"].color))
+    assert (np.abs(picture.astype(int) - (0.7 * region + 0.3 * 255)).max(axis=-1) <= 2).sum() > 1000
 
 
 def test_a_figure_without_frames_has_one_picture(plain):

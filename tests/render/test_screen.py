@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.ui.figures import filters, polar, pyramid
 from vizkit.errors import SettingError
+from vizkit.figure.encode import motion_colors
 from vizkit.figure.place import lay_out
 from vizkit.render import screen
+from vizkit.render.compose import measure
+from vizkit.render.text import row_titles_width
 from vizkit.render.theme import THEMES
 
 
@@ -68,6 +72,55 @@ def test_all_pictures_are_one_source(strip):
 def test_panels_of_cells_are_not_blurred_by_jpeg(strip):
     cells = replace(strip.panels[0], layers=strip.panels[0].layers[1:])
     assert picture(screen.draw(replace(strip, panels=(cells, *strip.panels[1:]))))[0] == "png"
+
+
+def panel_colors(spec, number, xy, theme="light"):
+    """Colour of the picture under a panel's pixel."""
+    _, pixels = picture(screen.draw(spec, theme=theme))
+    indent = row_titles_width(spec.panels, measure, screen.ROW_TITLE_GAP_PX)
+    room = screen.WIDTH_PX - 2 * screen.MARGIN_PX
+    limits = {"indent": indent, "max_panel_width": screen.MAX_PANEL_PX}
+    boxes = lay_out(spec.panels, room, gap=screen.GAP_PX, title_height=screen.TITLE_PX, **limits).boxes
+    x, y = boxes[number].at(np.array(xy, np.float64), spec.panels[number]) * screen.OVERSAMPLING
+    return pixels[int(y), int(x)].astype(int)
+
+
+def test_motion_has_its_colours_at_its_place():
+    spec = pyramid(2, 64)
+    layer = spec.panels[4].layers[0]
+    for row, column in ((3, 12), (12, 3)):
+        wanted = motion_colors(layer.vectors[row, column], layer.confidence[row, column], 8.0, "white")[:3].astype(int)
+        xy = (layer.origin_px + column * layer.stride_px, layer.origin_px + row * layer.stride_px)
+        assert np.abs(panel_colors(spec, 4, xy) - wanted).max() <= 4
+
+
+def test_one_disc_stands_for_all_wheels_with_its_words():
+    figure = screen.draw(pyramid(1, 64))
+    assert len([image for image in figure.layout.images if image.xref == "paper"]) == 1
+    words = [note.text for note in figure.layout.annotations]
+    assert {"left", "right", "up", "down"} <= set(words)
+    assert "res2: full colour = 8 px/frame<br>res3: full colour = 16 px/frame" in words
+    assert "" not in words, "an empty annotation would leave a dot"
+    assert {"t = 0", "frame", "res2"} <= set(words)
+
+
+def test_outlines_close_fill_and_carry_their_words():
+    figure = screen.draw(polar(), theme="dark")
+    rings = traces(figure, legendgroup="outline neutral", mode="lines")
+    petals = traces(figure, legendgroup="outline region")
+    assert [trace.fill for trace in rings] == [None, None]
+    assert [trace.fill for trace in petals] == [None, "toself", None]
+    assert list(petals[2].text) == ["right: 50 %", "30 %", "15 %"]
+    assert petals[2].x[0] > petals[2].x[1]
+    first = np.flatnonzero(np.isnan(petals[1].x))[0]
+    assert petals[1].x[0] == petals[1].x[first - 1]
+
+
+@pytest.mark.parametrize(("theme", "line", "heads"), [("light", False, True), ("dark", True, False)])
+def test_white_peaks_can_be_seen_in_the_legend(theme, line, heads):
+    _, lines, tips = traces(screen.draw(filters(1, 2), theme=theme), legendgroup="arrow peak")
+    assert (lines.line.color, lines.showlegend, tips.showlegend) == ("#ffffff", line, heads)
+    assert tips.marker.line.color == "#000000"
 
 
 def test_the_colour_bar_has_the_limits_of_its_key(strip):

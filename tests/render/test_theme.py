@@ -62,6 +62,11 @@ def test_active_and_filtered_differ_without_colour(theme):
     assert theme.roles["filtered"].dash is not None
 
 
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+def test_peaks_are_white_on_dark(theme):
+    assert (theme.roles["peak"].color, theme.roles["peak"].casing) == ("#ffffff", "#000000")
+
+
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(SettingError, match="dark, light"):
         theme_named("sepia")

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.ui.figures import FRAME, HEAT, figure
+from tests.ui.figures import FRAME, HEAT, figure, filters, polar, pyramid
 from vizkit.contracts import Grid
-from vizkit.figure.encode import color_table
+from vizkit.figure.encode import color_table, wheel_hues
+from vizkit.render.theme import THEMES
 from vizkit.ui.player.payload import FASTEST_FPS, SLOWEST_FPS, figure_payload
 
 
@@ -46,8 +47,11 @@ def test_colours_are_those_of_the_print():
     payload = figure_payload(figure())
     assert base64.b64decode(payload["luts"]["inferno"]) == color_table("inferno").tobytes()
     assert set(payload["luts"]) == {"inferno"}
-    assert payload["roles"]["filtered"]["dash"]
-    assert not payload["roles"]["active"]["dash"]
+    for theme, roles in payload["themes"].items():
+        assert roles["filtered"]["dash"]
+        assert not roles["active"]["dash"]
+        assert roles["active"]["color"] == THEMES[theme].roles["active"].color
+    assert base64.b64decode(payload["wheel"]) == wheel_hues().astype(np.uint8).tobytes()
 
 
 def test_links_keep_order_ends_groups_and_words():
@@ -96,7 +100,39 @@ def test_keys_and_grid():
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(wheel["src"].partition(",")[2]))))
     assert np.abs(picture[48, -1].astype(int) - (255, 0, 0)).max() <= 4, "right is red"
     assert legend["entries"] == [["active", "won"]]
-    assert payload["grid"] == {"origin": 3.5, "stride": 8.0, "shape": [2, 2, 3]}
+    assert wheel["lines"] == ["direction", "full colour = 4 px/frame"]
+    assert payload["grid"] == {"origin": 3.5, "stride": 8.0, "rows": 2, "columns": 3}
+
+
+def test_motion_keeps_its_vectors_confidence_and_scale():
+    spec = pyramid(2, 64, backdrop="picture")
+    panel = figure_payload(spec)["panels"][5]
+    motion, layer = spec.panels[5].layers[1], panel["layers"][1]
+    shape = motion.confidence.shape
+    assert np.array_equal(floats(layer["dx"]).reshape(shape), motion.vectors[..., 0], equal_nan=True)
+    assert np.array_equal(floats(layer["dy"]).reshape(shape), motion.vectors[..., 1], equal_nan=True)
+    assert np.array_equal(floats(layer["confidence"]).reshape(shape), motion.confidence)
+    assert (layer["origin"], layer["stride"], layer["longest"], layer["backdrop"]) == (2.0, 8.0, 16.0, "picture")
+    assert (panel["name"], panel["view"], panel["row"], panel["column"], panel["frame"]) == ("res3 1", "res3", 1, 2, 1)
+
+
+def test_equal_pictures_are_sent_once():
+    payload = figure_payload(pyramid(3, 64, backdrop="picture"))
+    tiles = {tuple(layer["tile"]) for panel in payload["panels"] for layer in panel["layers"] if layer["kind"] == "image"}
+    assert len(tiles) == 3
+
+
+def test_wheels_share_a_disc_that_says_every_scale():
+    (wheel,) = figure_payload(pyramid(1, 64))["keys"]
+    assert wheel["lines"] == ["res2: full colour = 8 px/frame", "res3: full colour = 16 px/frame"]
+
+
+def test_outlines_keep_corners_words_and_headings():
+    rings, petals = figure_payload(polar())["panels"][0]["layers"]
+    assert (rings["filled"], petals["filled"]) == (False, True)
+    assert petals["label"] == ["right: 50 %", "30 %", "15 %"]
+    assert petals["outlines"][0][:2] == [60.0, 60.0]
+    assert figure_payload(filters(1, 1))["panels"][0]["rowTitle"] == "t = 0"
 
 
 def test_words_of_others_stay_words():

@@ -13,7 +13,7 @@ from vizkit.cli.output import as_json, echo_json, facts, table
 from vizkit.errors import VizkitError, unknown_name
 
 WEIGHT_SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".tar"})
-ROW = ("name", "paper", "clip", "classes", "params", "gmacs", "published", "ours so counted", "difference", "blocks", "top1")
+ROW = ("name", "paper", "clip", "classes", "params", "gmacs", "published", "ours so counted", "difference", "blocks", "weights", "top1")
 
 
 @click.command()
@@ -22,10 +22,9 @@ ROW = ("name", "paper", "clip", "classes", "params", "gmacs", "published", "ours
 def models(name: str | None, as_json: bool) -> None:
     """List the architectures and checkpoints, or one of them by NAME.
 
-    Where weights are published, NAME tells them: r2plus1d_18:kinetics as --model fetches them once and keeps them.
-
     "params" counts every parameter; "gmacs" are multiply-adds of one clip in 1e9 (convolutions, linear layers, matrix products,
     correlations). "published" are the paper's own figures, "ours so counted" are ours in the paper's counting.
+    "weights" are published ones: asked for as r2plus1d_18:kinetics, wherever a model is named, they are fetched once and kept.
     """
     from vizkit.catalog import architectures
     from vizkit.checkpoint import checkpoints
@@ -59,6 +58,8 @@ def _cell(entry: Mapping[str, Any], column: str) -> object:
         return "-" if entry["difference_percent"] is None else f"{entry['difference_percent']:+.1f} %"
     if column == "blocks":
         return len(entry["blocks"])
+    if column == "weights":
+        return ", ".join(name.partition(":")[2] for name in entry["weights"]) or "-"
     if column == "top1":
         return (entry["checkpoint"] or {}).get("top1")
     return entry[column] or "-"

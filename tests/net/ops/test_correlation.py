@@ -227,6 +227,9 @@ def test_a_map_against_itself_gathers_both_gradients(monkeypatch: pytest.MonkeyP
     maps = noise(1, 2, 2, 3, 4).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: correlate(x, x, patch=3), maps, fast_mode=True)
     assert torch.autograd.gradgradcheck(lambda x: correlate(x, x, patch=3), maps, fast_mode=True)
+    once, again = (torch.autograd.grad(correlate(maps, maps, patch=3).sum(), maps, create_graph=kept)[0] for kept in (False, True))
+    assert again.requires_grad
+    assert torch.allclose(once, again, atol=1e-12)
 
 
 def test_only_the_asked_gradients_are_given() -> None:

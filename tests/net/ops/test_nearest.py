@@ -77,8 +77,9 @@ def test_every_way_finds_the_same(
     """The clip whole, frame by frame, in parts of frames or row by row; however often the columns are folded."""
     monkeypatch.setattr(nearest, "FOLD", fold)
     cells, total = shape[3] * shape[4], shape[2] * shape[3] * shape[4]
-    numbers = max(nearest._padded(total - cells, 3), 3 * 8) * {"clip": total, "less": total - 1}.get(rows, rows)
+    numbers = nearest._padded(total - cells, 3) * {"clip": total, "less": total - 1}.get(rows, rows)
     monkeypatch.setattr(nearest, "BUFFER", numbers)
+    monkeypatch.setattr(nearest, "SLAB", 3 * 8 * 50 if fold == 2 else nearest.SLAB)
     compared = count_calls(monkeypatch, "_compare_whole")
     maps = features(*shape)
     index, distance = nearest_cells(maps, 3, ties=ties)

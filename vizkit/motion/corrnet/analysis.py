@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vizkit.net.probe import ProbedRun
 
 FLAT = 1e-6  # weights that differ by less, relative to the largest (at least 1), are all the same
-MOST_CHANNELS = 4096
+LAST_CHANNEL = 4095
 
 Floats = NDArray[np.float32]
 
@@ -30,13 +30,13 @@ class Params(Settings):
 
     block: str = ""
     """Correlation block ("res2.1"); empty for the shallowest one."""
-    channel: int | None = Field(None, ge=0, lt=MOST_CHANNELS)
+    channel: int | None = Field(None, ge=0, le=LAST_CHANNEL)
     """Channel whose response on the clip is computed; None for the most active one (the strongest features where all filters are flat)."""
     response: Literal["passed", "learned"] = "passed"
     """What the channel's filter passes on; "learned": what it passes on beyond a flat filter of the same mean."""
     sort: Literal["index", "activity", "direction", "consistency"] = "index"
     """Order of the channels: by number, by falling activity, by the angle of their mean arrow, by falling consistency."""
-    first: int = Field(0, ge=0, lt=MOST_CHANNELS)
+    first: int = Field(0, ge=0, le=LAST_CHANNEL)
     """First channel shown, counted in that order."""
     channels_shown: int = Field(8, ge=1, le=64)
     """Number of channels shown."""
@@ -338,6 +338,9 @@ def _notes(run: ProbedRun, operator: CorrelationOperator, grid: Grid, flat: NDAr
         notes.append(f"{int(flat.sum())} of {flat.size} filters are flat and have no arrow.")
     if operator.filtered and grid.shape[0] != operator.frames:
         notes.append(f"The filters of {operator.frames} frames are interpolated to {grid.shape[0]}.")
+    side = max(grid.shape[1:])
+    if operator.patch // 2 * operator.dilation >= side:
+        notes.append(f"The map has {grid.shape[1]} x {grid.shape[2]} cells: weights of displacements of {side} cells or more meet nothing.")
     if len(set(run.clip.index.tolist())) < len(run.clip.index):
         notes.append("The clip has fewer frames than the network sees: frames repeat, and a copy matches itself without motion.")
     notes.append(

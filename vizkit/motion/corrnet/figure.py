@@ -49,7 +49,7 @@ class Look(Settings):
     """Grid of filters, response of one channel on the clip, or polar histogram of the arrows."""
     rows: int = Field(8, ge=1, le=128)
     """Frames in the grid of filters, one row each."""
-    first_row: int = Field(0, ge=0, lt=128)
+    first_row: int = Field(0, ge=0, le=127)
     """First of them."""
     colors: Literal["viridis", "diverging"] = "viridis"
     """Colours of the weights: from the smallest to the largest shown, or symmetric around the value that they started from."""

@@ -29,6 +29,7 @@ Source = Literal["cosine", "model"]
 PATCH, TEMPORAL_RANGE, STAGES = 5, 2, 3  # the paper's, for a network without DCF blocks
 LARGEST_BYTES = 1 << 30
 MOVING_CELLS = 0.5
+FAR_APART_S = 0.25  # hands and balls pass the reach of res4 in less
 SHOWS = {
     "cosine": "Source cosine shows how the scene moves in the features, trained or not; it is not what a DCF block computes.",
     "model": "Source model shows the dot products that the blocks use; neighbours with strong features win them, moving or not.",
@@ -286,4 +287,10 @@ def _notes(run: ProbedRun, levels: Sequence[CorrelationLevel]) -> tuple[str, ...
     notes.append(SHOWS[levels[0].source])
     reach = ", ".join(f"{level.reach_px:g} px ({level.grid.stage})" for level in levels)
     notes.append(f"Motion along x or y beyond the reach of {reach} per frame has no right match: it shows as another direction, or pale.")
+    apart_s = float(np.median(np.diff(run.clip.times_s))) if len(run.clip.times_s) > 1 else 0.0
+    if apart_s > FAR_APART_S:
+        notes.append(
+            f"The sampled frames lie {apart_s:.2g} s apart, in which most things move further than that: take frames that follow each "
+            "other (sampling scheme=dense, interval=1) to see their motion."
+        )
     return tuple(notes)

@@ -153,7 +153,7 @@ def measure_level(level: CorrelationLevel, known: Surfaces) -> dict[str, Cells]:
         ``leakage`` of the still ones.
     """
     found: dict[str, list[Cells]] = {}
-    for index, offset in enumerate(level.frame_offset.tolist()):
+    for index, offset in sorted(enumerate(level.frame_offset.tolist()), key=lambda pair: abs(pair[1])):
         apart = abs(offset)
         least, reach = MOVING_CELLS * apart * level.step_px, level.patch // 2 * apart * level.step_px
         true, decoded, sure = known.displacement_px[offset], level.displacement_px[index], level.confidence[index].astype(np.float64)

@@ -11,6 +11,7 @@ import torch
 from vizkit.errors import CheckpointError, SettingError
 
 BUFFER = 10 * 2**20  # numbers in the largest buffer: 42 MB in float32
+SLAB = 2**19  # numbers in the buffer of differences: 2 MB in float32
 FOLD = 8
 TIED = 1e-9  # squared distances that differ by less, relative to the largest norm, are ties
 TINY = 1e-30
@@ -94,18 +95,17 @@ def _centred(points: torch.Tensor) -> torch.Tensor:
 def _search(
     keys: torch.Tensor, rows: torch.Tensor, every: bool, cells: int, ties: str, index: torch.Tensor, distance: torch.Tensor
 ) -> None:
-    """Fill ``index`` and ``distance`` [Q, k] of one clip chunk by chunk, in buffers that are used again.
+    """Fill ``index`` and ``distance`` [Q, k] of one clip chunk by chunk, in one buffer that is used again.
 
     The columns of a row's scores are the cells of the other frames in order. A chunk lies in one frame, unless it is the whole clip.
     """
     count, columns = index.shape[1], len(keys) - cells
-    most = max(1, BUFFER // max(_padded(columns, count), count * keys.shape[1]))
+    most = max(1, BUFFER // _padded(columns, count))
     whole = every and len(keys) <= most
     chunks = [rows] if whole else [part for t in range(len(keys) // cells) for part in torch.nonzero(rows // cells == t)[:, 0].split(most)]
     longest = max(len(part) for part in chunks)
     scores = keys.new_empty(longest, _padded(columns, count))
     scores[:, columns:] = -math.inf
-    gathered = keys.new_empty(longest * count, keys.shape[1])
     unit = (-2 * keys[:, -2].min() + TINY) * TIED / 2
     for part in (part for part in chunks if len(part)):
         asked, own = keys[rows[part]], (rows[part] // cells * cells)[:, None]
@@ -116,8 +116,7 @@ def _search(
             _compare(here[:, :columns], asked, keys, int(own[0]), cells)
         chosen = _lowest_of_tied(here, count, unit) if ties == "lowest" else _largest(here, count)
         chosen += (chosen >= own) * cells
-        picked = torch.index_select(keys, 0, chosen.flatten(), out=gathered[: chosen.numel()]).unflatten(0, chosen.shape)
-        exact = picked.sub_(asked[:, None])[..., :-2].square_().sum(-1)
+        exact = _distance_squared(asked, keys, chosen)
         if ties == "any":
             exact, order = exact.sort(dim=1)
             chosen = chosen.gather(1, order)
@@ -145,6 +144,19 @@ def _turned(keys: torch.Tensor) -> torch.Tensor:
     turned = keys.clone()
     turned[:, -2:] = keys[:, -2:].flip(1)
     return turned
+
+
+def _distance_squared(asked: torch.Tensor, keys: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """[Q, k] from the differences of the chosen pairs, some rows at a time, so that these stay in the processor's cache."""
+    rows, count = chosen.shape
+    most = max(1, SLAB // (count * keys.shape[1]))
+    picked = keys.new_empty(min(most, rows) * count, keys.shape[1])
+    found = keys.new_empty(rows, count)
+    for own, others, out in zip(asked.split(most), chosen.split(most), found.split(most), strict=True):
+        torch.index_select(keys, 0, others.flatten(), out=picked[: others.numel()])
+        difference = picked[: others.numel()].unflatten(0, others.shape).sub_(own[:, None])[..., :-2]
+        torch.sum(difference.square_(), -1, out=out)
+    return found
 
 
 def _shapes_only(points: torch.Tensor, rows: int, neighbors: int) -> NearestCells:
