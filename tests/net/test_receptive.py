@@ -78,6 +78,14 @@ def test_pools(pool: Way) -> None:
     assert along(lambda clip: pool(clip, (1, 3, 3), (1, 2, 2), (0, 1, 1)), 3, 1) == expected(0, 2, 8)  # type: ignore[call-arg]
 
 
+def test_a_dilated_pool() -> None:
+    def pool(clip: torch.Tensor) -> torch.Tensor:
+        return F.max_pool3d(clip, (1, 3, 3), (1, 1, 1), (0, 1, 1), dilation=(1, 3, 3))
+
+    assert along(pool, 4, 2) == expected(2, 1, 16)
+    assert along(lambda clip: F.max_pool2d(clip[0].transpose(0, 1), 3, 2, dilation=2), 3, 2) == expected(2, 2, 8)
+
+
 def test_frames_folded_into_the_batch_keep_their_numbers() -> None:
     def way(clip: torch.Tensor) -> torch.Tensor:
         frames = clip.transpose(1, 2).flatten(0, 1)  # [B*T, C, H, W]

@@ -233,6 +233,25 @@ def test_proposals_on_a_wrapped_stage_find_a_moved_square() -> None:
     assert draw(result).panels
 
 
+@pytest.mark.parametrize(("step_px", "stage"), [((4, 0), "shallow"), ((0, -4), "shallow"), ((8, 8), "deep")])
+def test_correlation_on_a_wrapped_stage_shows_a_whole_frame_that_moves(step_px: tuple[int, int], stage: str) -> None:
+    """The texture moves by one cell a time step (deep: two frames): so say the cells between the clip's ends and the borders."""
+    torch.manual_seed(0)
+    texture = np.random.default_rng(1).integers(0, 256, (128, 128, 3), np.uint8)
+    per_frame = (step_px[0] // 2, step_px[1] // 2) if stage == "deep" else step_px
+    frames = np.stack([np.roll(texture, (per_frame[1] * t, per_frame[0] * t), (0, 1))[32:80, 32:80] for t in range(8)])
+    sampling = SAMPLING.model_copy(update={"segments": 8})
+    network = vizkit.wrap(Volume(), stages={"shallow": "early", "deep": "late"}, **{**INPUT, "sampling": sampling})
+    run = vizkit.probe(network, vizkit.clip.clip_from_frames(frames))
+    result: Any = analyze("dcf", run, stages=(stage,), temporal_range=1)
+    (level,) = result.levels
+    ahead = level.frame_offset.tolist().index(1)
+    inside = level.displacement_px[ahead, 1, 1:-1, 1:-1]
+    assert level.grid.stride_px == (8 if stage == "deep" else 4)
+    assert np.abs(np.median(inside, (0, 1)) - step_px).max() < 0.75
+    assert draw(result).panels
+
+
 def test_every_view_is_there_or_says_why_not() -> None:
     network = vizkit.wrap(Volume(), stages={"shallow": "early", "deep": "late"}, **INPUT)
     run = vizkit.probe(network, clip(1, side_px=48, frames=4).clip)

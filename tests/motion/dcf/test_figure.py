@@ -376,3 +376,9 @@ def test_a_constant_volume_has_limits_all_the_same(moving: Moving) -> None:
     flat = replace(result, levels=(replace(level, volume=np.zeros_like(level.volume)),))
     bar = next(key for key in draw(flat, layout="patch").keys if isinstance(key, ColorBarKey))
     assert bar.limits[0] < 0 < bar.limits[1]
+
+
+def test_the_common_resolution_is_named_after_the_deepest_stage_even_where_it_is_not_shown(result: CorrelationFields) -> None:
+    spec = draw(result, layout="common", offset=2)
+    assert {panel.view for panel in spec.panels} == {"frames", "res2", "res3"}
+    assert "pooled to the resolution of res4" in spec.title

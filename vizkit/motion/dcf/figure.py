@@ -69,10 +69,10 @@ def draw(result: CorrelationFields, **look: object) -> FigureSpec:
         known = ", ".join(str(offset) for offset in sorted({o for level in levels for o in level.frame_offset.tolist()}))
         raise SettingError(f"offset is {style.offset}, but these stages were compared at offsets {known}.", code="offset")
     panels = [panel for frame in range(len(result.clip.frames)) for panel in _row(result, shown, frame, style)]
-    together = f", all at the resolution of {shown[-1].grid.stage}" if style.layout == "common" else ""
+    together = f", all pooled to the resolution of {levels[-1].grid.stage}" if style.layout == "common" else ""
     return FigureSpec(
         title=f"Correlation pyramid, t {style.offset:+d}{together}",
-        caption=_caption(result, shown, style),
+        caption=_caption(result, shown, style, together),
         alt=_alt(result, shown, style),
         panels=tuple(panels),
         keys=tuple(WheelKey(level.grid.stage, level.reach_px) for level in shown),
@@ -124,16 +124,15 @@ def _layers(level: CorrelationLevel, frame: int, pixels: NDArray[np.uint8], styl
     )
 
 
-def _caption(result: CorrelationFields, levels: Sequence[CorrelationLevel], style: Look) -> str:
+def _caption(result: CorrelationFields, levels: Sequence[CorrelationLevel], style: Look, together: str) -> str:
     source = result.provenance
     stages = _listed([level.grid.stage for level in levels])
-    resolution = f", all pooled to the resolution of {levels[-1].grid.stage}" if style.layout == "common" else ""
     patches = _listed(sorted({f"{level.patch} x {level.patch}" for level in levels}))
     limits = ", ".join(f"{level.reach_px:g} px per frame ({level.grid.stage})" for level in levels)
     meaning = "where the best match lies in that frame" if style.raw else "direction of motion that the best match in that frame stands for"
     return " ".join(
         (
-            f"Correlation of {source.model} ({source.origin} weights) at {stages}{resolution} with the frame {_apart(style.offset)}: "
+            f"Correlation of {source.model} ({source.origin} weights) at {stages}{together}{',' if together else ''} with the frame {_apart(style.offset)}: "
             f"{SOURCES[result.params.source]}, {patches} neighbours, dilation {abs(style.offset)}.",
             f"Hue: {meaning}; saturation: its length, full colour at the reach of {limits}; {_backdrop(style)}: no clear match.",
             f"Source frames {', '.join(str(number) for number in result.clip.index)} of {source.clip}.",
@@ -181,7 +180,7 @@ def _own_notes(levels: Sequence[CorrelationLevel], shown: Sequence[CorrelationLe
     notes = [f"{_listed(without)} is not compared with frames {abs(style.offset)} time steps away."] if without else []
     index = shown[0].frame_offset.tolist().index(style.offset)
     if not shown[0].valid_time[index].all():
-        notes.append(f"Faded frames: the clip has no frame {_apart(style.offset)}; the network compares them with the end frame instead.")
+        notes.append(f"Faded frames: the clip has no frame {_apart(style.offset)}; they were compared with the end frame.")
     return notes
 
 
