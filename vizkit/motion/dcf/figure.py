@@ -132,8 +132,8 @@ def _caption(result: CorrelationFields, levels: Sequence[CorrelationLevel], styl
     meaning = "where the best match lies in that frame" if style.raw else "direction of motion that the best match in that frame stands for"
     return " ".join(
         (
-            f"Correlation of {source.model} ({source.origin} weights) at {stages}{together}{',' if together else ''} with the frame {_apart(style.offset)}: "
-            f"{SOURCES[result.params.source]}, {patches} neighbours, dilation {abs(style.offset)}.",
+            f"Correlation of {source.model} ({source.origin} weights) at {stages}{together}{',' if together else ''} with the frame "
+            f"{_apart(style.offset)}: {SOURCES[result.params.source]}, {patches} neighbours, dilation {abs(style.offset)}.",
             f"Hue: {meaning}; saturation: its length, full colour at the reach of {limits}; {_backdrop(style)}: no clear match.",
             f"Source frames {', '.join(str(number) for number in result.clip.index)} of {source.clip}.",
         )
