@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.ui.figures import filters, motion, polar, pyramid
 from vizkit.figure.encode import cell_colors
@@ -18,17 +21,12 @@ pytestmark = pytest.mark.browser
 
 SIDE = 380
 """The largest tile of a strip, so that canvas pixels are panel pixels."""
-PIXELS = """(name) => {
-    const canvas = window.player.querySelector(`canvas.${name}`);
-    const {data, width, height} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-    return {width, height, data: Array.from(data)};
-}"""
 
 
 def canvas_pixels(page: Any, name: str = "strip") -> np.ndarray:
     """[H, W, 4] of one canvas."""
-    found = page.evaluate(PIXELS, name)
-    return np.array(found["data"], np.uint8).reshape(found["height"], found["width"], 4)
+    uri = page.evaluate("(name) => window.player.querySelector(`canvas.${name}`).toDataURL('image/png')", name)
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
 
 
 def one_panel(*layers: Layer) -> FigureSpec:

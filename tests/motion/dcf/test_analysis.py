@@ -362,3 +362,29 @@ def test_the_correlation_is_that_of_the_public_function(run: ProbedRun) -> None:
     volume = correlation_volume(unit, patch=3, temporal_range=2)[0] * len(features) ** 0.5
     result = look(run, stages="res4", patch=3, temporal_range=2)
     assert np.allclose(result.volume.transpose(0, 2, 3, 1, 4, 5).reshape(36, 4, 8, 8), volume.numpy(), atol=1e-6)
+
+
+def test_picking_a_cell_correlates_nothing_anew(moving: Moving, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, calls, level = moving((2, 1)), [], analysis._level
+
+    def counted(*given: Any) -> Any:
+        calls.append(given)
+        return level(*given)
+
+    monkeypatch.setattr(analysis, "_level", counted)
+    first = look(run)
+    assert len(calls) == 1
+    picked = look(run, points=[(1, 20.0, 20.0)])
+    assert len(calls) == 1
+    assert picked.volume is first.volume
+    look(run, patch=3)
+    look(moving((2, 1)))
+    assert len(calls) == 3
+
+
+def test_frames_that_lie_far_apart_are_told(moving: Moving) -> None:
+    run = moving((2, 1))
+    seconds = replace(run, clip=replace(run.clip, times_s=np.arange(len(run.clip.frames), dtype=np.float64)))
+    assert any("1 s apart" in note for note in look(seconds).notes)
+    near = replace(run, clip=replace(run.clip, times_s=np.arange(len(run.clip.frames)) / 25))
+    assert not any("apart" in note for note in look(near).notes)

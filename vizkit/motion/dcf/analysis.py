@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -174,7 +175,7 @@ def analyze(run: ProbedRun, params: Params) -> CorrelationFields:
         run.clip.check_point(*point)
     plans = [_plan(run, name, params) for name in _stage_names(run.network, params)]
     _check_size(plans)
-    levels = tuple(_level(run, plan) for plan in plans)
+    levels = _levels(run, plans)
     picked = np.array(params.points, np.float64).reshape(-1, 3) if params.points else _clearest(levels[0])
     return CorrelationFields(
         levels=levels,
@@ -197,6 +198,10 @@ class _Plan:
     patch: int
     temporal_range: int
     grid: Grid
+
+
+_KEPT: WeakKeyDictionary[ProbedRun, dict[_Plan, CorrelationLevel]] = WeakKeyDictionary()
+"""Levels of the last analysis of each run that is still there."""
 
 
 def _stage_names(network: Network, params: Params) -> tuple[str, ...]:
@@ -237,6 +242,14 @@ def _check_size(plans: Sequence[_Plan]) -> None:
             "choose fewer stages, a smaller patch or temporal_range, or fewer or smaller frames.",
             code="too_large",
         )  # fmt: skip
+
+
+def _levels(run: ProbedRun, plans: Sequence[_Plan]) -> tuple[CorrelationLevel, ...]:
+    """The plans' levels; those of a run's last analysis are kept as long as the run, so that picking a cell correlates nothing anew."""
+    kept = _KEPT.get(run, {})
+    found = {plan: kept[plan] if plan in kept else _level(run, plan) for plan in plans}
+    _KEPT[run] = found
+    return tuple(found.values())
 
 
 def _level(run: ProbedRun, plan: _Plan) -> CorrelationLevel:
