@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,24 +12,38 @@ ROOT = Path(__file__).parents[2]
 SIDE_PX = 64
 
 
+TINY: dict[str, tuple[str, dict[str, Any]]] = {
+    "tiny": (
+        "cpnet-18",
+        {"width": 8, "stem": "5x5/2", "dropout": 0.0, "blocks": ["res3.1", "res4.0"], "neighbors": 4, "last_gain": 1.0, "shrink": 1},
+    ),
+    "tiny-filters": (
+        "corrnet-26",
+        {"width": 16, "stem": "5x5/2", "frames": 4, "initial": "kaiming", "other_length": "interpolate", "group_size": 4, "dropout": 0.0},
+    ),
+    "tiny-fields": ("dcf-r2plus1d-50", {"width": 8, "stem": "5x5/2", "layout": [1, 1, 1, 1], "dropout": 0.0}),
+}
+"""Name -> architecture and options; the first one is what the pages start with."""
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one small untrained CPNet that knows the motion world's labels."""
+    """A folder with small untrained networks that know the motion world's labels, one for each paper."""
     import torch
 
     from vizkit.catalog import architecture
     from vizkit.checkpoint import write_checkpoint
     from vizkit.world import LABELS
 
-    options = {"width": 8, "stem": "5x5/2", "dropout": 0.0, "blocks": ["res3.1", "res4.0"], "neighbors": 4, "last_gain": 1.0, "shrink": 1}
-    torch.manual_seed(0)
-    module = architecture("cpnet-18").build(len(LABELS), **options)
-    card = {
-        "name": "tiny", "architecture": "cpnet-18", "options": options, "labels": list(LABELS), "mean": [0.5] * 3, "std": [0.25] * 3,
-        "sampling": {"segments": 4, "short_side_px": SIDE_PX, "crop_px": SIDE_PX}, "origin": "trained", "license": "Apache-2.0",
-    }  # fmt: skip
     folder = tmp_path_factory.mktemp("checkpoints")
-    write_checkpoint(folder / "tiny", module, card)
+    for name, (kind, options) in TINY.items():
+        torch.manual_seed(0)
+        module = architecture(kind).build(len(LABELS), **options)
+        card = {
+            "name": name, "architecture": kind, "options": options, "labels": list(LABELS), "mean": [0.5] * 3, "std": [0.25] * 3,
+            "sampling": {"segments": 4, "short_side_px": SIDE_PX, "crop_px": SIDE_PX}, "origin": "trained", "license": "Apache-2.0",
+        }  # fmt: skip
+        write_checkpoint(folder / name, module, card)
     return folder
 
 

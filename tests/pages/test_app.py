@@ -30,3 +30,23 @@ def test_choices_stay_from_page_to_page():
     assert app.selectbox(key="clip").value == other
     (player,) = components(app, "vizkit_player")
     assert player["options"]["pickable"]
+
+
+def test_choices_of_one_paper_do_not_disturb_the_others():
+    app = AppTest.from_file(APP, default_timeout=TIMEOUT_S)
+    app.query_params["model"] = "tiny-filters"
+    app.run()
+    for name in ("corrnet", "cpnet", "dcf", "corrnet", "cpnet"):
+        app.switch_page(f"pages/{name}.py").run()
+        assert not app.exception, name
+        assert not app.error, name
+        if name == "corrnet":
+            app.segmented_control(key="corrnet_block").set_value("res4.1").run()
+        if name == "cpnet":
+            app.selectbox(key="block").set_value("res3").run()
+        if name == "dcf":
+            app.segmented_control(key="dcf_offset").set_value(-2).run()
+        assert not app.exception, name
+        assert not app.error, name
+    app.switch_page("pages/corrnet.py").run()
+    assert app.segmented_control(key="corrnet_block").value == "res4.1"
