@@ -65,7 +65,7 @@ def fitted_titles(panels: Sequence[Panel], rooms: Sequence[float], measure: Call
         members = [number for number, panel in enumerate(panels) if panel.row == row and titles[number]]
         shared = re.sub(r"\S*$", "", commonprefix([titles[number] for number in members]))
         bare = {number: titles[number].removeprefix(shared) for number in members}
-        too_long = len(members) > 1 and any(measure(titles[number]) > rooms[number] for number in members)
+        too_long = any(measure(titles[number]) > rooms[number] for number in members)
         if too_long and len(members) > 1 and all(title and measure(title) <= rooms[number] for number, title in bare.items()):
             titles = [bare.get(number, title) for number, title in enumerate(titles)]
     return [fit(title, room, measure) for title, room in zip(titles, rooms, strict=True)]
