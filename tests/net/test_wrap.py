@@ -364,6 +364,7 @@ def test_a_stage_that_cannot_be_is_refused(stages: dict[str, str], words: list[s
     ("way", "words"),
     [
         (lambda x: F.avg_pool3d(x, (1, 2, 4)), ["4 px wide and 2 px high", "square"]),
+        (lambda x: x[..., ::2], ["2 px wide and 1 px high", "(0, 0)", "square"]),
         (lambda x: F.avg_pool3d(x, (1, 2, 2))[:, :, :, 1:], ["(x, y) = (0.5, 2.5)", "square"]),
         (lambda x: F.interpolate(x, size=(8, 48, 48), mode="trilinear"), ["0.5 frames apart", "whole frames"]),
         (lambda x: x.mean((3, 4)).transpose(1, 2), ["tokens without their (T, H, W)"]),

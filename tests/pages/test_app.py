@@ -43,7 +43,7 @@ def test_choices_of_one_paper_do_not_disturb_the_others():
         if name == "corrnet":
             app.segmented_control(key="corrnet_block").set_value("res4.1").run()
         if name == "cpnet":
-            app.selectbox(key="block").set_value("res3").run()
+            app.segmented_control(key="block").set_value("res4").run()
         if name == "dcf":
             app.segmented_control(key="dcf_offset").set_value(-2).run()
         assert not app.exception, name

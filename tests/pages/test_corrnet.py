@@ -54,7 +54,7 @@ def test_a_clicked_filter_is_the_channel_of_the_response():
         pick_channel(Pick("filters", 2, 10.0, 10.0, "channel 5, frame 2"))
         st.write(st.session_state["corrnet_channel"])
 
-    assert AppTest.from_function(click, default_timeout=60).run().markdown[0].value == "5"
+    assert "5" in AppTest.from_function(click, default_timeout=60).run().markdown[0].value
     named = {panel["name"] for panel in figures(page)[0]["panels"]}
     assert "channel 5, frame 2" in named, "the name that a click reports"
     page.number_input(key="corrnet_channel").set_value(5).run()

@@ -70,10 +70,14 @@ def settings_controls(
 
 
 def _forget_refused(key: str, schema: Mapping[str, Any]) -> None:
-    """Drop a widget's value that its choices do not hold."""
+    """Drop a widget's value that its choices do not hold, or that lies beyond its limits."""
     kept = st.session_state.get(key)
-    allowed = schema.get("enum")
-    if kept is not None and allowed is not None and not set(kept if isinstance(kept, list) else [kept]) <= set(allowed):
+    if kept is None:
+        return
+    values = kept if isinstance(kept, list) else [kept]
+    allowed, low, high = (schema.get(name) for name in ("enum", "minimum", "maximum"))
+    inside = all((low is None or value >= low) and (high is None or value <= high) for value in values if isinstance(value, int))
+    if not inside or (allowed is not None and not set(values) <= set(allowed)):
         del st.session_state[key]
 
 

@@ -31,13 +31,17 @@ def choose(network: Network) -> Choice:
     Raises:
         SettingError: settings that do not go together.
     """
-    kind = _params()
-    names = [*(block.name for block in network.blocks), *(stage.name for stage in network.stages)]
+    from vizkit.motion.cpnet.analysis import places, usual_place
+
+    kind, usual = _params(), usual_place(network)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        values = settings_controls(kind, ["block", "neighbors", "metric"], choices={"block": names}, words=WORDS, width_px=CONTROL_PX)
+        values = settings_controls(
+            kind, ["block", "neighbors", "metric"], values={"block": usual}, choices={"block": places(network)}, words=WORDS,
+            width_px=CONTROL_PX,
+        )  # fmt: skip
         heat = st.toggle("Heat map", True, key="heat", bind="query-params", help="How much the module changes the features.")
         picked = point_buttons()
-    if network.blocks and values["block"] == names[0]:
+    if values["block"] == usual:
         del values["block"]
     return Choice(kind.parse(**values, points=picked), {} if heat else {"heat": False})
 

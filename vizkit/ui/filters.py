@@ -50,7 +50,9 @@ def choose(scene: Scene, network: Network) -> Choice:
         values = _controls(kind, ["block"], choices={"block": list(blocks)})
         channels = blocks[values["block"]].operator.channels
         frames = -(-len(scene.frames.frames) // network.stage(network.block(values["block"]).stage).stride_frames)
-        values |= _controls(kind, ["sort", "first", "channels_shown"], most={"first": channels - 1, "channels_shown": min(MOST, channels)})
+        values |= _controls(
+            kind, ["sort", "first", "channels_shown"], most={"first": max(channels - 1, 1), "channels_shown": max(min(MOST, channels), 2)}
+        )
         look = _controls(Look, ["first_row", "rows"], most={"first_row": max(frames - 1, 1), "rows": min(MOST, max(frames, 2))})
         look |= _controls(Look, ["colors"])
     look["first_row"] = min(look["first_row"], frames - 1)
@@ -67,9 +69,6 @@ def choose_response(shown: Picture) -> Choice:
     """Draw the controls of one channel's response and read them; the channel that was clicked, or the record's own choice."""
     kind, record = params_of(module("corrnet")), shown.record
     channels = record.weights.shape[1]
-    kept = st.session_state.get(CHANNEL)
-    if kept is not None and not 0 <= kept < channels:
-        del st.session_state[CHANNEL]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         values = settings_controls(
             kind, ["channel", "response"], most={"channel": channels - 1}, prefix=PREFIX, width_px=CONTROL_PX, empty="most active"

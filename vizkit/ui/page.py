@@ -29,7 +29,7 @@ PAGES = {"pages/clip.py": "Clip and prediction", **{f"pages/{entry.key}.py": ent
 """File -> title: the first page, and one for each paper of the catalogue."""
 
 UPLOAD_TYPES = ["mp4", "mov", "avi", "mkv", "webm", "gif", "zip", "npz", "npy"]
-MOST = {"segments": 32, "frames": 32, "frames_per_segment": 8, "interval": 16, "short_side_px": 448}
+MOST = {"segments": 32, "frames": 32, "frames_per_segment": 16, "interval": 16, "short_side_px": 448}
 """What the sliders offer; more is for the command line."""
 
 ICON = Path(__file__).parent / "icon.png"
@@ -79,6 +79,7 @@ def setup(title: str, *, about: str = "") -> Scene:
     """
     st.set_page_config(page_title=f"{title} · vizkit", page_icon=ICON, layout="wide", initial_sidebar_state=290)
     st.html(STYLE)
+    state.come_to(title, ("clip", "model", *Sampling.model_fields))
     box = state.session_box()
     with st.sidebar:
         with st.container(gap="xsmall"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from vizkit.contracts import Sampling
@@ -31,6 +33,22 @@ def session_box() -> Box:
     if "box" not in st.session_state:
         st.session_state["box"] = _store().box()
     return _lease(st.session_state["box"])
+
+
+def come_to(page: str, shared: Sequence[str]) -> None:
+    """Keep on this page what was chosen on the page before.
+
+    Streamlit forgets on the way what came from the address and was not touched since.
+
+    Args:
+        page: the page's name.
+        shared: keys of the widgets that all pages have.
+    """
+    if st.session_state.setdefault("page", page) != page:
+        st.session_state["page"] = page
+        for key in shared:
+            if key in st.session_state and key not in st.query_params:
+                st.session_state[key] = st.session_state[key]
 
 
 def points() -> tuple[Point, ...]:

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import nn
 
+from vizkit.checkpoint import load_network
 from vizkit.contracts import Block, Grid, Provenance, SampledClip, Sampling, Stage, Tap, Window
 from vizkit.errors import NotAvailableError, SettingError
-from vizkit.motion.cpnet.analysis import Correspondences, Params, analyze, find_active, unavailable
+from vizkit.motion.cpnet.analysis import Correspondences, Params, analyze, find_active, places, unavailable, usual_place
 from vizkit.motion.cpnet.module import CPModule
 from vizkit.net.network import Network
 from vizkit.net.ops import nearest_cells
@@ -232,6 +233,12 @@ def test_the_default_is_the_shallowest_block_that_is_on(small: Load, world: Worl
     assert look(probe(network, world.clip)).block == "res3.0"
     assert look(probe(network, world.clip, without=["res3.0"])).block == "res3.1"
     assert look(probe(network, world.clip, without=[block.name for block in network.blocks])).block == "res3"
+
+
+def test_blocks_of_another_paper_are_no_places_for_proposals(world: WorldClip) -> None:
+    network = load_network("corrnet-26", num_classes=4, width=4, stem="5x5/2", frames=8, group_size=4)
+    assert places(network) == ["res2", "res3", "res4", "res5"]
+    assert look(probe(network, world.clip)).block == usual_place(network) == "res3"
 
 
 def test_a_switched_off_block_cannot_be_shown(small: Load, world: WorldClip) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -136,7 +137,7 @@ def analyze(run: ProbedRun, params: Params) -> Correspondences:
         SettingError: an unknown block, a point outside the clip, or more neighbours than candidates.
         NotAvailableError: the block is switched off in this run.
     """
-    name = params.block or _default_block(run)
+    name = params.block or usual_place(run.network, run.without)
     module, tap = _module_and_tap(run, name)
     change_grid = tap.stage.grid(tap.before.shape[1:])
     change = (tap.after.abs().sum(0) if module else torch.zeros(change_grid.shape)).float().cpu().numpy()
@@ -213,24 +214,26 @@ def find_active(embedded: torch.Tensor, *, every_channel: bool = False) -> tuple
     return wins.any(2), share.sum(2), live[:, 0].sum(1)
 
 
-def _default_block(run: ProbedRun) -> str:
-    """The shallowest block that is on, else the second stage."""
-    on = [block.name for block in run.network.blocks if block.name not in run.without]
-    stages = run.network.stages
-    return on[0] if on else stages[min(1, len(stages) - 1)].name
+def places(network: Network) -> list[str]:
+    """Where proposals can be looked at: the network's CP modules, then its stages; modules of other papers are none."""
+    modules = ((block.name, network.module.get_submodule(block.path)) for block in network.blocks)
+    return [*(name for name, module in modules if isinstance(module, CPModule)), *(stage.name for stage in network.stages)]
+
+
+def usual_place(network: Network, without: Sequence[str] = ()) -> str:
+    """The shallowest CP module that is on, else the second stage."""
+    stages = [stage.name for stage in network.stages]
+    on = [name for name in places(network) if name not in stages and name not in without]
+    return on[0] if on else stages[min(1, len(stages) - 1)]
 
 
 def _module_and_tap(run: ProbedRun, name: str) -> tuple[CPModule | None, Tap]:
     """The block's module (None for a stage) and what went through it."""
-    stages = [stage.name for stage in run.network.stages]
-    if name in stages:
+    if name not in places(run.network):
+        raise unknown_name("block", name, places(run.network))
+    if name in {stage.name for stage in run.network.stages}:
         return None, run.taps[name]
-    if name not in {block.name for block in run.network.blocks}:
-        raise unknown_name("block", name, [*(block.name for block in run.network.blocks), *stages])
-    module = run.block(name)
-    if not isinstance(module, CPModule):
-        raise unknown_name("block", name, stages)
-    return module, run.taps[name]
+    return cast("CPModule", run.block(name)), run.taps[name]
 
 
 def _grid(full: Grid, shrink: int, features: torch.Tensor) -> Grid:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 
 from vizkit.errors import SettingError
 
 SHARPNESS = 3.0  # beta of the softmax
 FLATNESS = 0.1  # share of the median spread that is added to each cell's own: flat cells count as flat
 TINY = 1e-12
+CACHED = 100_000  # values that are decoded at once; they stay in the cache
+FAR = 1e9  # below every standardised correlation
 
 
 class Decoded(NamedTuple):
@@ -70,38 +73,54 @@ def decode_displacement(volume: torch.Tensor, *, patch: int, dilation: int = 1, 
         )
     volume = volume.to(torch.promote_types(volume.dtype, torch.float32))
     height, width = volume.shape[-2:]
-    whole = (inside_map(height, width, patch, dilation) if inside is None else inside).to(volume.device)
-    z = _standardize(volume, whole)
-    return Decoded(_local_mean(z, patch) * dilation, _confidence(z, whole))
+    whole = (inside_map(height, width, patch, dilation) if inside is None else inside).to(volume)
+    leading, maps = volume.shape[:-3], volume.reshape(-1, *volume.shape[-3:])
+    parts = [_decode_maps(part, whole, patch) for part in maps.split(max(1, CACHED // maps[0].numel()))]
+    displacement, confidence = (torch.cat(found) for found in zip(*parts, strict=True))
+    return Decoded(displacement.view(*leading, height, width, 2) * dilation, confidence.view(*leading, height, width))
 
 
-def _standardize(volume: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Standardised correlations of step 1; minus infinity outside."""
-    count = inside.sum(0).clamp_min(1)
-    mean = (volume * inside).sum(-3, keepdim=True) / count
-    spread = (((volume - mean) ** 2 * inside).sum(-3, keepdim=True) / count).sqrt()
-    median = spread.flatten(-2).quantile(0.5, dim=-1)[..., None, None]
-    return ((volume - mean) / (spread + FLATNESS * median).clamp_min(TINY)).masked_fill(~inside, -torch.inf)
+def _decode_maps(maps: torch.Tensor, inside: torch.Tensor, patch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Steps (x, y) from the centre [N, H, W, 2] and confidence [N, H, W] of maps [N, patch^2, H, W].
 
-
-def _local_mean(z: torch.Tensor, patch: int) -> torch.Tensor:
-    """[..., H, W, 2] steps (x, y) from the centre: the softmax-weighted mean of the 3 x 3 neighbours around the largest z."""
-    highest, peak = z.max(-3)
-    centre = patch**2 // 2
-    peak = torch.where(z.select(-3, centre) == highest, centre, peak)
-    row, column = (peak // patch).unsqueeze(-3), (peak % patch).unsqueeze(-3)
-    beside = neighborhood_cells(3).to(z.device)
-    columns, rows = (beside[:, axis, None, None] + at for axis, at in ((0, column), (1, row)))  # [..., 9, H, W]
-    there = (columns >= 0) & (columns < patch) & (rows >= 0) & (rows < patch)
-    near = z.gather(-3, torch.where(there, rows * patch + columns, 0)).masked_fill(~there, -torch.inf)
-    share = torch.softmax(SHARPNESS * near, -3)
-    return torch.stack([(share * (at - patch // 2)).sum(-3) for at in (columns, rows)], -1)
-
-
-def _confidence(z: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """1 - entropy / log(n), times the share of the neighbourhood inside."""
+    Args:
+        maps: correlations.
+        inside: [patch^2, H, W], 1 where they count, 0 elsewhere, in the maps' dtype.
+        patch: cells on a side.
+    """
+    volume, inside = maps.transpose(0, 1).contiguous(), inside[:, None]  # [patch^2, N, H, W]
     count = inside.sum(0)
-    share = torch.softmax(SHARPNESS * z, -3)
-    entropy = torch.special.entr(share).sum(-3)
+    z = _standardize(volume, inside, count)
+    highest, peak = (z + (inside - 1) * FAR).max(0)
+    peak = torch.where(z[patch**2 // 2] == highest, patch**2 // 2, peak)
+    below = (z - highest) * inside * SHARPNESS
+    share = below.exp() * inside
+    return _local_mean(share, peak, patch), _confidence(share, below, count)
+
+
+def _standardize(volume: torch.Tensor, inside: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    """Standardised correlations of step 1; 0 outside."""
+    count = count.clamp_min(1)
+    centred = (volume - (volume * inside).sum(0) / count) * inside
+    spread = ((centred * centred).sum(0) / count).sqrt()
+    flat = FLATNESS * spread.flatten(-2).quantile(0.5, dim=-1)[..., None, None]
+    return centred / (spread + flat).clamp_min(TINY)
+
+
+def _local_mean(share: torch.Tensor, peak: torch.Tensor, patch: int) -> torch.Tensor:
+    """[N, H, W, 2] steps (x, y) from the centre: the mean of the 3 x 3 neighbours around the largest z, weighted by softmax(3 z)."""
+    beside = neighborhood_cells(3).to(share.device)
+    row, column = peak // patch, peak % patch
+    framed = F.pad(share.unflatten(0, (patch, patch)), (0, 0) * 3 + (1, 1) * 2).flatten(0, 1)  # no neighbours beyond the edge
+    width = patch + 2
+    near = framed.gather(0, ((row + 1) * width + column + 1) + (beside[:, 1] * width + beside[:, 0])[:, None, None, None])  # [9, N, H, W]
+    step = torch.einsum("knhw,kd->nhwd", near, beside.to(near.dtype)) / near.sum(0)[..., None]
+    return step + torch.stack([column, row], -1) - patch // 2
+
+
+def _confidence(share: torch.Tensor, below: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    """1 - entropy / log(n), times the share of the neighbourhood inside."""
+    total = share.sum(0)
+    entropy = total.log() - (share * below).sum(0) / total
     sure = 1 - entropy / count.clamp_min(2).log()
-    return (sure * (count > 1)).clamp(0, 1) * count / len(inside)
+    return (sure * (count > 1)).clamp(0, 1) * count / len(share)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from vizkit.contracts import Grid, Record
 from vizkit.errors import SettingError
-from vizkit.motion.dcf.decode import decode_displacement, inside_map
-from vizkit.motion.dcf.module import correlation_volume, frame_offsets, pool_volume
+from vizkit.motion.dcf.decode import decode_displacement, inside_map, neighborhood_cells
+from vizkit.motion.dcf.module import frame_offsets, pool_volume
 from vizkit.net.geometry import CellGeometry
+from vizkit.net.ops import correlate
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,13 +80,36 @@ class CorrelationLevel(Record):
 
 
 def cosine_volume(features: torch.Tensor, patch: int, temporal_range: int) -> torch.Tensor:
-    """Cosine similarities of centred features: [C, T, H, W] -> [2 * range * patch^2, T, H, W] in -1..1; see :func:`correlation_volume`.
+    """Cosine similarities of centred features: [C, T, H, W] -> [2 * range * patch^2, T, H, W] in -1..1, in the block's own order.
 
-    After a ReLU all features point the same way; without their mean, similarity no longer hides where the channels differ.
+    After a ReLU all features point the same way; without their mean, similarity no longer hides where the channels differ. A similarity
+    has no direction: those to the frames before are those to the frames after, seen from the other end, and are not computed twice.
     """
     centred = features.float() - features.float().mean((1, 2, 3), keepdim=True)
-    unit = F.normalize(centred, dim=0)
-    return correlation_volume(unit[None], patch=patch, temporal_range=temporal_range)[0] * len(features) ** 0.5
+    unit = F.normalize(centred, dim=0)[None]
+    here = torch.arange(unit.shape[2], device=unit.device)
+    ahead: list[torch.Tensor] = []
+    back: list[torch.Tensor] = []
+    for offset in range(1, temporal_range + 1):
+        there = unit.index_select(2, (here + offset).clamp_max(len(here) - 1))
+        ahead.append(correlate(unit, there, patch=patch, dilation=offset, scale="sum")[0].contiguous())
+        back.insert(0, _seen_from_there(ahead[-1], unit, patch, offset))
+    return torch.cat(back + ahead)
+
+
+def _seen_from_there(ahead: torch.Tensor, unit: torch.Tensor, patch: int, offset: int) -> torch.Tensor:
+    """The volume [patch^2, T, H, W] at ``-offset`` from that at ``offset``: where a cell's match lies, the match has the cell."""
+    frames, height, width = ahead.shape[1:]
+    first = min(offset, frames)  # frames without one so far before them are compared with the first
+    start = unit[:, :, :1].expand(-1, -1, first, -1, -1)
+    ends = correlate(unit[:, :, :first], start, patch=patch, dilation=offset, scale="sum")[0]
+    back = torch.zeros_like(ahead)
+    back[:, :first] = ends
+    for channel, (x, y) in enumerate(neighborhood_cells(patch, offset).tolist()):
+        rows, columns = (slice(max(0, -step), max(0, side - max(0, step))) for step, side in ((y, height), (x, width)))
+        rows_there, columns_there = (slice(max(0, step), max(0, side + min(0, step))) for step, side in ((y, height), (x, width)))
+        back[channel, first:, rows, columns] = ahead[-1 - channel, : frames - first, rows_there, columns_there]
+    return back
 
 
 def level_of(
