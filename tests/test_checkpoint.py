@@ -205,7 +205,7 @@ def test_a_card_that_is_not_json_is_refused(folder: Path, text: str) -> None:
 def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no readable card\.json"):
         read_checkpoint(tmp_path)
-    with pytest.raises(SettingError, match="Unknown model"):
+    with pytest.raises(SettingError, match=r"is no checkpoint: name the folder that holds card\.json"):
         load_network(tmp_path)
 
 

@@ -107,6 +107,15 @@ def test_settings_read_texts_as_the_fields_types() -> None:
     assert Example.parse(count="8", share="0.5", points=[["1", 2]]) == Example(count=8, share=0.5, points=((1, 2.0),))
 
 
+def test_the_word_none_is_taken_where_it_is_offered() -> None:
+    assert Example.parse(share="none").share is None
+    assert Example.parse(share=" None").share is None
+    assert Sampling.parse(crop_px="none", end_s="none", resize_hw="none") == Sampling(crop_px=None)
+    for refused in ({"count": "none"}, {"kind": "none"}):
+        with pytest.raises(SettingError):
+            Example.parse(**refused)
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -120,7 +129,9 @@ def test_settings_read_texts_as_the_fields_types() -> None:
 def test_a_wrong_setting_is_named_and_the_known_ones_are_listed(values: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(SettingError) as told:
         Example.parse(**values)
-    known = "Known: count (integer 1..9); share (number 0.. or none); kind (plain | fancy); points (list)."
+    known = (
+        "Known: count (integer 1..9); share (number 0.. or none); kind (plain | fancy); points (list; --point t,x,y on the command line)."
+    )
     assert all(word in told.value.message for word in [*words, known]), told.value.message
     assert told.value.code == "setting"
 

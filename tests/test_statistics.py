@@ -53,6 +53,11 @@ def test_empty_clips_count_for_nothing() -> None:
     assert mean_over_clips([*clips, np.array([])]).n == 3
 
 
+def test_draws_of_empty_clips_alone_do_not_widen_the_interval() -> None:
+    """Of two clips a quarter of the draws hold the empty one twice; their mean would be no number, and not zero."""
+    assert mean_over_clips([np.array([0.5, 0.5]), np.array([])]).interval == (0.5, 0.5)
+
+
 def test_the_mean_of_no_values_is_not_a_number() -> None:
     for clips in ([], [np.array([]), np.array([])]):
         score = mean_over_clips(clips)

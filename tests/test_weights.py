@@ -257,7 +257,7 @@ def test_the_address_and_its_mirror(monkeypatch: pytest.MonkeyPatch, set_to: str
     assert weights_url(SMALL) == url
 
 
-@pytest.mark.parametrize("mirror", ["file:///etc", "ftp://mirror.example", "mirror.example/models"])
+@pytest.mark.parametrize("mirror", ["file:///etc", "ftp://mirror.example", "mirror.example/models", "http://["])
 def test_a_mirror_must_be_a_web_address(monkeypatch: pytest.MonkeyPatch, mirror: str) -> None:
     monkeypatch.setenv("VIZKIT_WEIGHTS_MIRROR", mirror)
     with pytest.raises(SettingError, match=re.escape(repr(mirror))):

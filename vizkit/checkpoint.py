@@ -126,7 +126,7 @@ def load_network(name: str | Path, *, num_classes: int | None = None, weights: s
         A :class:`Network`; ``.origin`` says whether the weights are trained, published or random.
 
     Raises:
-        SettingError: an unknown name, option or name of weights; the message lists the known ones.
+        SettingError: an unknown name, option or name of weights; the message lists the known ones; a path without a card.
         CheckpointError: weights that do not belong to their card, or cannot be fetched.
     """
     shipped = {entry.name: entry for entry in checkpoints()}
@@ -137,6 +137,8 @@ def load_network(name: str | Path, *, num_classes: int | None = None, weights: s
         return _load_checkpoint(shipped.get(str(name)) or read_checkpoint(folder))
     plain, _, short = str(name).partition(":")
     known = [entry.name for entry in architectures()]
+    if plain not in known and folder.exists():
+        raise SettingError(f"{name} is no checkpoint: name the folder that holds {CARD} beside the weights.", code="no_card")
     if plain not in known:
         raise unknown_name("model", name, [*shipped, *known])
     if short and weights not in (None, short):

@@ -28,7 +28,7 @@ def mean_over_clips(values: Sequence[NDArray[np.float64]]) -> Score:
     """The mean of all values with a 95 % bootstrap interval over clips, since values of one clip hang together.
 
     Args:
-        values: one array for each clip; empty arrays count for nothing.
+        values: one array for each clip; empty arrays count for nothing, nor do draws that hold no others.
     """
     sums = np.array([clip.sum() for clip in values])
     counts = np.array([len(clip) for clip in values])
@@ -36,7 +36,8 @@ def mean_over_clips(values: Sequence[NDArray[np.float64]]) -> Score:
     if total == 0:
         return Score(math.nan, (math.nan, math.nan), 0)
     drawn = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
-    means = sums[drawn].sum(1) / np.maximum(counts[drawn].sum(1), 1)
+    held = counts[drawn].sum(1)
+    means = sums[drawn].sum(1)[held > 0] / held[held > 0]
     low, high = np.percentile(means, [2.5, 97.5])
     return Score(float(sums.sum() / total), (float(low), float(high)), total)
 

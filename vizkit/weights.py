@@ -53,9 +53,16 @@ def weights_url(weights: PublishedWeights) -> str:
         SettingError: the mirror is no http or https address.
     """
     base = os.environ.get("VIZKIT_WEIGHTS_MIRROR") or PUBLISHER
-    if urlsplit(base).scheme not in ("http", "https"):
+    if not _is_web(base):
         raise SettingError(f"VIZKIT_WEIGHTS_MIRROR is {base!r}; give an address that starts with http:// or https://.", code="mirror")
     return f"{base.rstrip('/')}/{weights.file}"
+
+
+def _is_web(address: str) -> bool:
+    try:
+        return urlsplit(address).scheme in ("http", "https")
+    except ValueError:  # brackets that do not match
+        return False
 
 
 def fetch(weights: PublishedWeights, *, progress: Progress | None = None) -> Path:

@@ -345,6 +345,7 @@ def test_a_network_may_be_described_in_json(noise: Noise) -> None:
     ("stages", "words"),
     [
         ({}, ["stages is empty", "Volume"]),
+        (["early"], ["stages is of type list", "{'res2': 'layer1'}"]),
         ({"s": "layer1"}, ["'s'", "'layer1'", "Known: late, early, unused, head"]),
         ({"s": "erly"}, ["'erly'", "Near: early"]),
         ({"s": "late.3"}, ["'late.3'", "Known there: late.0, late.1, late.2"]),
@@ -353,7 +354,7 @@ def test_a_network_may_be_described_in_json(noise: Noise) -> None:
         ({"s": ""}, ["''"]),
     ],
 )
-def test_a_stage_that_cannot_be_is_refused(stages: dict[str, str], words: list[str]) -> None:
+def test_a_stage_that_cannot_be_is_refused(stages: Any, words: list[str]) -> None:
     with pytest.raises(SettingError) as told:
         wrap(Volume(), stages=stages, **INPUT)
     assert all(word in told.value.message for word in words)
@@ -379,6 +380,11 @@ def test_an_output_that_is_no_map_is_refused(way: Callable[[torch.Tensor], Any],
         wrap(Odd(way), stages={"s": "stage"}, **INPUT)
     assert told.value.message.startswith("Stage 's' (stage) gives no map: its ")
     assert all(word in told.value.message for word in words), told.value.message
+
+
+def test_a_function_is_no_module() -> None:
+    with pytest.raises(SettingError, match="module is of type function, but a torch.nn.Module is accepted"):
+        wrap(lambda clip: clip, stages={"s": "early"}, **INPUT)  # type: ignore[arg-type, return-value]
 
 
 def test_a_module_that_does_not_run_says_on_which_clip() -> None:

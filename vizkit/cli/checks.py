@@ -23,7 +23,9 @@ def score(checkpoint: str, clips: int, seed: int, as_json: bool) -> None:
     scores = score_network(network, clips=clips, seed=seed)
     if not scores:
         raise SettingError(
-            f"{network.name} has neither the world's labels nor a motion module: there is nothing to measure.", code="nothing_to_measure"
+            f"Nothing was counted for {network.name} in {clips} test clips: it has neither the world's labels nor a view that is measured, "
+            "or nothing in them moves as far as its cells can tell; more --clips may help.",
+            code="nothing_to_measure",
         )
     if as_json:
         return echo_json({"checkpoint": network.name, "digest": network.digest, "clips": clips, "seed": seed, "scores": scores})

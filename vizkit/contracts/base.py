@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -66,13 +66,15 @@ class Settings(BaseModel):
 
     @classmethod
     def parse(cls, **values: Any) -> Self:
-        """Build the settings; text such as ``"8"`` is read as the field's type.
+        """Build the settings; text such as ``"8"``, or ``"none"`` where there may be none, is read as the field's type.
 
         Raises:
             SettingError: an unknown field or a value outside its range; the message lists the known ones.
         """
+        optional = {name for name, field in cls.model_fields.items() if type(None) in get_args(field.annotation)}
+        none = {name: None for name in optional & values.keys() if str(values[name]).strip().lower() == "none"}
         try:
-            return cls(**values)
+            return cls(**{**values, **none})
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"]) or cls.__name__
@@ -89,6 +91,9 @@ def _range_of(schema: Mapping[str, Any]) -> str:
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
     high = schema.get("maximum", schema.get("exclusiveMaximum"))
     kind = {"null": "none", "array": "list"}.get(str(schema.get("type", "value")), str(schema.get("type", "value")))
+    if kind == "list":
+        words = schema.get("items", {}).get("type") == "string"
+        return "names, separated by commas" if words else "list; --point t,x,y on the command line"
     if low is None and high is None:
         return kind
     return f"{kind} {low if low is not None else ''}..{high if high is not None else ''}"

@@ -56,10 +56,14 @@ def wrap(
         A network with origin "own", named after the module's class, its stages in the order in which they run.
 
     Raises:
-        SettingError: a stage that does not exist, is not run or gives no map with square cells; a module that does not run on
-            such a clip or gives no logits; labels, mean or std of another length.
+        SettingError: no module, or no table of stages; a stage that does not exist, is not run or gives no map with square
+            cells; a module that does not run on such a clip or gives no logits; labels, mean or std of another length.
     """
     name = type(module).__name__
+    accepted = (("module", module, nn.Module, "a torch.nn.Module"), ("stages", stages, Mapping, "a table such as {'res2': 'layer1'}"))
+    for what, given, base, words in accepted:
+        if not isinstance(given, base):
+            raise SettingError(f"{what} is of type {type(given).__name__}, but {words} is accepted.", code=what)
     if not stages:
         raise SettingError(f"stages is empty: name at least one submodule of {name}, e.g. stages={{'res2': 'layer1'}}.", code="stages")
     for kind, values in (("mean", mean), ("std", std)):

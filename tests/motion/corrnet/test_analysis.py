@@ -248,13 +248,13 @@ def test_interpolated_filters_say_so(small: Load) -> None:
 
 def test_repeated_frames_say_so(small: Load) -> None:
     short = clip(0, frames=2, side_px=64, nuisances=False)
-    assert any("frames repeat" in note for note in analyze(probe(small(), short.clip), Params()).notes)
+    assert any("copies of others" in note for note in analyze(probe(small(), short.clip), Params()).notes)
 
 
 def test_weights_that_reach_beyond_the_map_are_told(run: ProbedRun, small: Load) -> None:
     assert not any("meet nothing" in note for note in analyze(run, Params(block="res4.1")).notes)
     wide = probe(small(dilation=3), run.clip)
-    assert any("8 x 8 cells: weights of displacements of 8 cells" in note for note in analyze(wide, Params(block="res4.1")).notes)
+    assert any("8 x 8 cells: weights 8 or more cells away" in note for note in analyze(wide, Params(block="res4.1")).notes)
 
 
 def test_the_initial_value_of_drawn_filters_is_zero(small: Load, world: WorldClip) -> None:

@@ -348,4 +348,4 @@ def test_blocks_that_are_off_and_frames_that_repeat_are_told(small: Callable[...
     run = probe(small(), short, sampling=Sampling(segments=4, frames=4, short_side_px=64, crop_px=64), without="res3.0")
     notes = " ".join(analyze(run, Params()).notes)
     assert "Switched off in this run: res3.0." in notes
-    assert "frames repeat" in notes
+    assert "copies of others" in notes

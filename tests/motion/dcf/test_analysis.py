@@ -264,13 +264,19 @@ def test_notes_say_what_the_source_shows(run: ProbedRun) -> None:
     assert "4 px (res2), 8 px (res3), 16 px (res4)" in reach[0]
 
 
+def test_a_stage_with_one_time_step_is_told(moving: Moving) -> None:
+    note = "One time step at res2: there is no other to compare it with, so no motion is shown."
+    assert note in look(moving((0, 0), shape=(1, 16, 20), stride_frames=4)).notes
+    assert note not in look(moving((0, 0), shape=(2, 16, 20), stride_frames=4)).notes
+
+
 def test_repeated_frames_are_told(small: Load, run: ProbedRun) -> None:
     still = run.clip
     repeated = SampledClip(
         still.name, still.digest, still.sampling, still.frames[[0, 0, 1, 1]], np.array([0, 0, 1, 1]), still.times_s, still.window
     )
     notes = look(probe(small(), repeated)).notes
-    assert any("frames repeat" in note for note in notes)
+    assert any("copies of others" in note for note in notes)
 
 
 def test_provenance_holds_the_view_and_its_settings(run: ProbedRun) -> None:

@@ -294,6 +294,17 @@ def test_the_clearest_cell_stands_in_where_none_was_picked(result: CorrelationFi
     assert [len(key.entries) for key in spec.keys if isinstance(key, LegendKey)] == [2, 1]
 
 
+def test_patches_of_a_coarser_grid_in_time_are_told_in_frames(moving: Moving) -> None:
+    """Time step 1 of two frames each is frame 2; its neighbours are two and four frames away."""
+    run = moving((1, 0), stride_frames=2)
+    spec = draw(analyze(run, Params(points=((3, 40.0, 24.0),))), layout="patch")
+    assert spec.table is not None
+    rows = [dict(zip(spec.table.columns, row, strict=True)) for row in spec.table.rows]
+    assert [(row["t"], row["frame_offset"], row["valid"]) for row in rows] == [(2, -4, False), (2, -2, True), (2, 2, True), (2, 4, True)]
+    arrow = next(layer for panel in spec.panels for layer in panel.layers if isinstance(layer, ArrowLayer))
+    assert "px to t -2," in arrow.label[0]
+
+
 def test_the_table_of_patches_has_a_row_for_each_cell_stage_and_offset(picked: CorrelationFields) -> None:
     table = draw(picked, layout="patch").table
     assert table is not None

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from vizkit.errors import SettingError
 from vizkit.net.ops import nearest
 from vizkit.net.ops.nearest import FOLD, nearest_cells
 
@@ -206,7 +207,7 @@ def test_a_cell_may_be_asked_for_twice() -> None:
 
 @pytest.mark.parametrize("query", [[0, 90], [5, -1]])
 def test_a_cell_outside_the_clip_is_refused(query: list[int]) -> None:
-    with pytest.raises((ValueError, IndexError)):
+    with pytest.raises(SettingError, match=r"A query lies outside the cells 0\.\.89\."):
         nearest_cells(features(1, 4, 3, 5, 6), 6, query=torch.tensor(query))
 
 
@@ -229,6 +230,12 @@ def test_exact_ties_go_to_the_lowest_cell(shape: tuple[int, int, int]) -> None:
     expected = np.argsort(distance, axis=1, kind="stable")[:, :8]
     assert np.array_equal(found.index[0].numpy(), expected)
     assert np.array_equal(found.distance_squared[0].numpy(), np.take_along_axis(distance, expected, 1))
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 3, 3), (1, 1, 4, 2, 3, 3)])
+def test_features_need_five_axes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"features has shape .*, but 5 axes \[B, C, T, H, W\] are accepted"):
+        nearest_cells(torch.zeros(shape), 1)
 
 
 def test_equal_features_keep_the_order_of_the_cells() -> None:

@@ -340,9 +340,9 @@ def _notes(run: ProbedRun, operator: CorrelationOperator, grid: Grid, flat: NDAr
         notes.append(f"The filters of {operator.frames} frames are interpolated to {grid.shape[0]}.")
     side = max(grid.shape[1:])
     if operator.patch // 2 * operator.dilation >= side:
-        notes.append(f"The map has {grid.shape[1]} x {grid.shape[2]} cells: weights of displacements of {side} cells or more meet nothing.")
+        notes.append(f"The map has {grid.shape[1]} x {grid.shape[2]} cells: weights {side} or more cells away meet nothing.")
     if len(set(run.clip.index.tolist())) < len(run.clip.index):
-        notes.append("The clip has fewer frames than the network sees: frames repeat, and a copy matches itself without motion.")
+        notes.append("Some of the sampled frames are copies of others, for want of frames: a copy matches itself without motion.")
     notes.append(
         "Features are at or above zero, and zero beyond the image: responses, and what filters learn, lean towards small displacements."
     )

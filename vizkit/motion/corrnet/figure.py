@@ -13,7 +13,6 @@ from vizkit.errors import SettingError
 from vizkit.figure.spec import (
     ArrowLayer,
     ColorBarKey,
-    ColorMap,
     FigureSpec,
     HeatLayer,
     ImageLayer,
@@ -123,9 +122,7 @@ def _filter_panel(result: FilterGrid, step: int, column: int, limits: tuple[floa
     channel, frame = int(result.shown[column]), step * result.grid.stride_frames
     middle = (WEIGHT_PX - 1) / 2
     layers: list[Layer] = [
-        HeatLayer(
-            result.weights[step, channel], middle, WEIGHT_PX, limits, "filter weight", colors=_color_map(style), opacity=1.0, smooth=False
-        )
+        HeatLayer(result.weights[step, channel], middle, WEIGHT_PX, limits, "filter weight", colors=style.colors, opacity=1.0, smooth=False)
     ]
     if style.arrows and not result.flat[step, channel]:
         layers.append(_peak(result, step, channel))
@@ -140,10 +137,6 @@ def _filter_panel(result: FilterGrid, step: int, column: int, limits: tuple[floa
         view="filters",
         row_title=f"t = {frame}" if column == 0 else "",
     )
-
-
-def _color_map(style: Look) -> ColorMap:
-    return style.colors
 
 
 def _peak(result: FilterGrid, step: int, channel: int) -> ArrowLayer | PointLayer:
@@ -253,6 +246,7 @@ def _polar(result: FilterGrid, style: Look) -> Picture:
         "give. Arrows point into the previous frame: motion is opposite."
     )
     if not result.arrows.any():
+        caption = f"No filter of {_block(result)} has an arrow, so there are no directions."
         return f"Directions of the filters at {result.block}", caption, panels, ()
     keys = (
         LegendKey((("region", "arrows in a sector"), ("neutral", "inside: random arrows; outside: the fullest sector")), kind="point"),

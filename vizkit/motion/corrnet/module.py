@@ -112,8 +112,8 @@ class CorrelationOperator(nn.Module):
             return self.filters[:1].expand(frames, -1, -1, -1)
         if self.other_length == "error":
             raise SettingError(
-                f"A clip has {frames} frames where correlation filters for {self.frames} stand; sample clips of that length, or build the "
-                "network with another number of frames or with other_length='interpolate'.",
+                f"A clip has {frames} frames where correlation filters for {self.frames} stand; sample clips of that length "
+                f"({self.frames} segments, or frames), or build the network with other_length='interpolate'.",
                 code="frames",
             )
         along = self.filters.flatten(1).T[None]  # [1, C*P*P, T]

@@ -317,6 +317,6 @@ def _notes_of_run(run: ProbedRun) -> list[str]:
     notes = [f"Switched off in this run: {', '.join(run.without)}."] if run.without else []
     if len(set(run.clip.index.tolist())) < len(run.clip.index):
         notes.append(
-            "The clip has fewer frames than the network sees: frames repeat, and the nearest cell in a copy of a frame is the cell itself."
+            "Some of the sampled frames are copies of others, for want of frames: the nearest cell in a copy of a frame is the cell itself."
         )
     return notes

@@ -209,8 +209,13 @@ def _stage_names(network: Network, params: Params) -> tuple[str, ...]:
     known = [stage.name for stage in network.stages]
     asked = {network.stage(name).name for name in params.stages}
     if not asked:
-        asked = {block.stage for block, _ in dcf_blocks(network)} or set(known[:STAGES])
+        asked = {block.stage for block, _ in dcf_blocks(network)} or set(first_stages(network))
     return tuple(name for name in known if name in asked)
+
+
+def first_stages(network: Network) -> list[str]:
+    """The first stages of a network without DCF blocks, shallow to deep; pixels are no features to correlate."""
+    return [stage.name for stage in network.stages if stage.stride_px > 1][:STAGES]
 
 
 def dcf_blocks(network: Network) -> list[tuple[Block, DCFBlock]]:
@@ -293,10 +298,13 @@ def _shapes(run: ProbedRun, plans: Sequence[_Plan], levels: Sequence[Correlation
 def _notes(run: ProbedRun, levels: Sequence[CorrelationLevel]) -> tuple[str, ...]:
     notes = [f"Switched off in this run: {', '.join(run.without)}."] if run.without else []
     if len(set(run.clip.index.tolist())) < len(run.clip.index):
-        notes.append("The clip has fewer frames than the network sees: frames repeat, and a cell does not move between copies of a frame.")
+        notes.append("Some of the sampled frames are copies of others, for want of frames: a cell does not move between copies of a frame.")
     bare = [level.grid.stage for level in levels if not level.block]
     if bare:
         notes.append(f"No DCF block at {', '.join(bare)}: correlations of the stage's own features.")
+    alone = [level.grid.stage for level in levels if level.grid.shape[0] == 1]
+    if alone:
+        notes.append(f"One time step at {', '.join(alone)}: there is no other to compare it with, so no motion is shown.")
     notes.append(SHOWS[levels[0].source])
     reach = ", ".join(f"{level.reach_px:g} px ({level.grid.stage})" for level in levels)
     notes.append(f"Motion along x or y beyond the reach of {reach} per frame has no right match: it shows as another direction, or pale.")

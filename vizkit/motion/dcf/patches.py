@@ -180,7 +180,8 @@ def _patch(cell: _Cell, index: int, limits: tuple[float, float]) -> tuple[Layer,
 def _told(cell: _Cell, index: int) -> str:
     dx, dy = (float(value) for value in cell.level.displacement_px[index, cell.step, cell.row, cell.column])
     sure = float(cell.level.confidence[index, cell.step, cell.row, cell.column])
-    return f"displacement x {dx:+.1f}, y {dy:+.1f} px to t {int(cell.level.frame_offset[index]):+d}, confidence {sure:.2f}"
+    frames = int(cell.level.frame_offset[index]) * cell.level.grid.stride_frames
+    return f"displacement x {dx:+.1f}, y {dy:+.1f} px to t {frames:+d}, confidence {sure:.2f}"
 
 
 def _caption(result: CorrelationFields, cells: list[_Cell]) -> str:
@@ -210,7 +211,10 @@ def _alt(cells: list[_Cell]) -> str:
 
 
 def tabulate_patches(cells: list[_Cell]) -> Table:
-    """One row for each picked cell, stage and offset: largest correlation, decoded displacement, confidence."""
+    """One row for each picked cell, stage and offset: largest correlation, decoded displacement, confidence.
+
+    ``t`` and ``frame_offset`` count sampled frames, as in the table of the pyramid; ``y`` and ``x`` are cells.
+    """
     columns = (
         "cell", "stage", "t", "y", "x", "frame_offset", "valid", "complete", "peak_dx_cells", "peak_dy_cells", "displacement_x_px",
         "displacement_y_px", "confidence",
@@ -220,10 +224,10 @@ def tabulate_patches(cells: list[_Cell]) -> Table:
         level = cell.level
         for index, offset in enumerate(level.frame_offset.tolist()):
             dx, dy = cell.peak_xy(index) or (0, 0)
-            dilation = int(level.dilation_cells[index])
+            dilation, frames = int(level.dilation_cells[index]), offset * level.grid.stride_frames
             shift = level.displacement_px[index, cell.step, cell.row, cell.column]
             rows.append((
-                cell.number, level.grid.stage, cell.step, cell.row, cell.column, offset, bool(level.valid_time[index, cell.step]),
+                cell.number, level.grid.stage, cell.frame, cell.row, cell.column, frames, bool(level.valid_time[index, cell.step]),
                 bool(level.complete[index, cell.row, cell.column]), dx * dilation, dy * dilation, float(shift[0]), float(shift[1]),
                 float(level.confidence[index, cell.step, cell.row, cell.column]),
             ))  # fmt: skip

@@ -56,9 +56,11 @@ def nearest_cells(
         ``index`` [B, Q, k] and ``distance_squared`` [B, Q, k], ascending; Q = T*H*W without ``query``.
 
     Raises:
-        SettingError: fewer than k candidates (one frame has none), or a query outside the clip.
+        SettingError: other axes, fewer than k candidates (one frame has none), or a query outside the clip.
         CheckpointError: features that are not finite. Both are ``ValueError`` too.
     """
+    if features.dim() != 5:
+        raise SettingError(f"features has shape {tuple(features.shape)}, but 5 axes [B, C, T, H, W] are accepted.", code="shape")
     batch, _, frames, height, width = features.shape
     cells, total = height * width, frames * height * width
     if not 1 <= neighbors <= (frames - 1) * cells:
