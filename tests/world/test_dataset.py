@@ -43,7 +43,7 @@ def test_a_batch_holds_the_clips_of_its_indices() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"index": 7}, {"split": "train"}, {"split": "demo"}, {"seed": 1}, {"label": "moving up"}, {"nuisances": False}]
+    "other", [{"index": 7}, {"split": "train"}, {"split": "demo"}, {"seed": 1}, {"label": "moving up"}, {"nuisances": False}, {"shake": 1}]
 )
 def test_another_address_is_another_clip(other: dict[str, object]) -> None:
     address: dict[str, object] = {"index": 6, "frames": 2, "side_px": 48}
@@ -133,6 +133,8 @@ def test_one_frame_is_a_clip() -> None:
         ({"label": 16}, "moving left"),
         ({"index": -1}, "index"),
         ({"seed": -1}, "seed"),
+        ({"shake": -1}, r"shake is -1, allowed 0\.\."),
+        ({"shake": 17}, r"shake is 17, allowed 0\.\."),
     ],
 )
 def test_what_is_not_in_the_world_is_refused_in_a_sentence(wrong: dict[str, object], words: str) -> None:
@@ -150,6 +152,7 @@ def test_what_is_not_in_the_world_is_refused_in_a_sentence(wrong: dict[str, obje
         {"index": 3, "seed": 2, "side_px": 48, "frames": 2},
         {"index": 0, "split": "train", "label": "falling and bouncing low", "side_px": 48},
         {"index": 0, "label": 0, "nuisances": False, "side_px": 48},
+        {"index": 5, "shake": 2, "side_px": 48},
     ],
 )
 def test_the_name_of_a_clip_finds_it_again(values: dict[str, object]) -> None:
@@ -174,7 +177,7 @@ def test_the_name_holds_what_differs_from_the_defaults() -> None:
         ("world:demo:1:side_px=big", "names no clip"),
         ("cups.mp4", "names no clip"),
         ("world:nowhere:1", "demo, test, train"),
-        ("world:demo:1:sides=64", "frames, label, nuisances, seed, side_px"),
+        ("world:demo:1:sides=64", "frames, label, nuisances, seed, shake, side_px"),
         ("world:demo:1:side_px=8", "side_px is 8"),
         ("world:demo:1:label=16", "moving left"),
     ],

@@ -21,7 +21,8 @@ from vizkit.world.truth import Truth, measure_truth
 FRAMES_PER_SECOND = 8
 SMALLEST_PX, LARGEST_PX = 32, 512
 MOST_FRAMES = 128
-_DEFAULTS = {"seed": 0, "label": None, "frames": 8, "side_px": 112, "nuisances": 1}
+LARGEST_SHAKE_PX = 16
+_DEFAULTS = {"seed": 0, "label": None, "frames": 8, "side_px": 112, "nuisances": 1, "shake": 0}
 
 DEMOS = {
     "A ball falls and bounces": 12,
@@ -67,6 +68,7 @@ def clip(
     frames: int = 8,
     side_px: int = 112,
     nuisances: bool = True,
+    shake: int = 0,
 ) -> WorldClip:
     """Render one clip of the motion world with its truth.
 
@@ -78,6 +80,8 @@ def clip(
         frames: number of frames, 1..128.
         side_px: side of the square frames, 32..512 px (trained at 64 and 112).
         nuisances: sensor noise, blur, brightness drift, shake, pan, bystanders and occluders.
+        shake: camera jitter beside the nuisances: every frame is moved by whole pixels of -shake..shake along each axis, 0..16;
+            the truth knows it. The label keeps saying what the scene does.
 
     Returns:
         A :class:`WorldClip`; the same arguments give the same bytes.
@@ -85,12 +89,12 @@ def clip(
     Raises:
         SettingError: an unknown split or label, a negative index or seed, or a size out of range.
     """
-    _check(index, seed, frames, side_px)
+    _check(index, seed, frames, side_px, shake)
     number = None if label is None else label_number(label)
-    batch = render([index], split=split, seed=seed, label=number, frames=frames, side_px=side_px, nuisances=nuisances)
+    batch = render([index], split=split, seed=seed, label=number, frames=frames, side_px=side_px, nuisances=nuisances, shake=shake)
     pixels = batch.frames[0].permute(0, 2, 3, 1).contiguous().numpy()
     times_s = np.arange(frames) / FRAMES_PER_SECOND
-    changed = {"seed": seed, "label": number, "frames": frames, "side_px": side_px, "nuisances": int(nuisances)}
+    changed = {"seed": seed, "label": number, "frames": frames, "side_px": side_px, "nuisances": int(nuisances), "shake": shake}
     video = clip_from_frames(pixels, name=_address(split, index, changed), times_s=times_s)
     video = replace(video, codec="world", warnings=())  # short and small on purpose
     return WorldClip(video, LABELS[int(batch.labels[0])], measure_truth(batch.scenes))
@@ -105,10 +109,13 @@ def render(
     frames: int = 8,
     side_px: int = 64,
     nuisances: bool = True,
+    shake: int = 0,
     device: torch.device | str = "cpu",
 ) -> WorldBatch:
     """Render a batch of clips; each is the same as if it were rendered alone."""
-    scenes = [draw_scene(int(index), split=split, seed=seed, label=label, frames=frames, nuisances=nuisances) for index in indices]
+    scenes = [
+        draw_scene(int(index), split=split, seed=seed, label=label, frames=frames, nuisances=nuisances, shake=shake) for index in indices
+    ]
     painted = [paint_layers([scene], side_px, device) for scene in scenes]  # one by one: sums over a batch round differently
     pictures = [paint_frames(layers, [scene]) for layers, scene in zip(painted, scenes, strict=True)]
     labels = torch.tensor([scene.label for scene in scenes], device=device)
@@ -142,10 +149,12 @@ def _address(split: str, index: int, values: Mapping[str, int | None]) -> str:
     return f"world:{split}:{index}" + (f":{changed}" if changed else "")
 
 
-def _check(index: int, seed: int, frames: int, side_px: int) -> None:
+def _check(index: int, seed: int, frames: int, side_px: int, shake: int) -> None:
     if index < 0 or seed < 0:
         raise SettingError(f"{'index' if index < 0 else 'seed'} is {min(index, seed)}, it cannot be negative.")
     if not 1 <= frames <= MOST_FRAMES:
         raise SettingError(f"frames is {frames}, allowed 1..{MOST_FRAMES}.")
     if not SMALLEST_PX <= side_px <= LARGEST_PX:
         raise SettingError(f"side_px is {side_px}, allowed {SMALLEST_PX}..{LARGEST_PX}.")
+    if not 0 <= shake <= LARGEST_SHAKE_PX:
+        raise SettingError(f"shake is {shake}, allowed 0..{LARGEST_SHAKE_PX} px.")

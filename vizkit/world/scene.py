@@ -25,6 +25,7 @@ OUTLINE_HARMONICS = 6
 STROKES = 4
 NOISE_SIDES = (3, 6, 12, 24, 48, 96)
 SPRITE_NOISE_SIDE = 12
+JITTER = 1  # last word of the entropy of the jitter's own stream
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +47,7 @@ class Scene:
     camera_sides: Floats
     """[T, 2] camera offset in frame sides (the class "the camera moves")."""
     camera_px: Floats
-    """[T, 2] camera offset in pixels (pan and shake)."""
+    """[T, 2] camera offset in pixels (pan, shake, jitter)."""
     outline: Floats
     """[L, 2, H] cosine and sine coefficients of the relative radius; harmonic 0 is the mean (1)."""
     stroke: Floats
@@ -75,7 +76,7 @@ class Scene:
     """Seed of the sensor noise."""
 
 
-def draw_scene(index: int, *, split: str, seed: int, label: int | None, frames: int, nuisances: bool) -> Scene:
+def draw_scene(index: int, *, split: str, seed: int, label: int | None, frames: int, nuisances: bool, shake: int = 0) -> Scene:
     """Draw the scene of one clip.
 
     Args:
@@ -85,6 +86,8 @@ def draw_scene(index: int, *, split: str, seed: int, label: int | None, frames: 
         label: number of the class, or None.
         frames: number of frames T; the motion over the whole clip does not depend on it.
         nuisances: sensor noise, blur, brightness drift, camera shake and pan, distractors and occluders.
+        shake: the camera of every frame is moved by whole pixels of -shake..shake along each axis, drawn from numbers of its own:
+            everything else is as without it.
     """
     if split not in SPLITS:
         raise unknown_name("split", split, list(SPLITS))
@@ -95,6 +98,8 @@ def draw_scene(index: int, *, split: str, seed: int, label: int | None, frames: 
     if nuisances:
         _add_bystanders(rng, scene)
         _disturb(rng, scene)
+    if shake:
+        scene.camera_px += _jitter([WORLD_VERSION, SPLITS[split], seed, index, JITTER], frames, shake)
     if number % 2 and number < 14:
         for track in (scene.place, scene.reach, scene.turn):
             track[:] = track[:, ::-1].copy()
@@ -318,3 +323,8 @@ def _disturb(rng: np.random.Generator, scene: Scene) -> None:
     pan, shake = rng.uniform(-0.7, 0.7, 2), rng.uniform(-0.75, 0.75, (frames, 2)) * (rng.random() < 0.4)
     if scene.label // 2 != 7:
         scene.camera_px[:] = pan * (np.arange(frames)[:, None] - (frames - 1) / 2) + shake
+
+
+def _jitter(entropy: list[int], frames: int, shake: int) -> NDArray[np.int64]:
+    """[T, 2] whole pixels in -shake..shake."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy))).integers(-shake, shake + 1, (frames, 2))
