@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from click.testing import CliRunner
 
 from vizkit.cli import main
 from vizkit.cli.output import plain, table
+from vizkit.contracts import Sampling
+from vizkit.pipeline import parse_sampling
 from vizkit.world.labels import LABELS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,7 +26,7 @@ CLIP = "world:test:0:side_px=64"
 LOOK = ("--model", "tiny", "--view", "cpnet")
 MODEL_KEYS = {
     *("name", "kind", "module", "backbone", "frames", "size_px", "classes", "params", "gmacs", "published", "ours_in_convention"),
-    *("difference_percent", "stages", "blocks", "checkpoint", "views", "weights"),
+    *("difference_percent", "stages", "blocks", "block_params", "checkpoint", "views", "weights"),
 }
 STAGE_KEYS = {"name", "channels", "stride_px", "stride_frames", "origin_px", "grid"}
 
@@ -230,11 +233,21 @@ def test_what_the_caller_can_mend_is_one_line(
     assert (people.status, people.out, people.err) == (2, "", said.err)
 
 
+def test_another_short_side_replaces_a_fixed_height_and_width() -> None:
+    """torchvision's networks see 128 x 171 px; a crop of that instead of a frame of 64 px would be a small part of the picture."""
+    network = SimpleNamespace(sampling=Sampling(short_side_px=128, crop_px=112, resize_hw=(128, 171)))
+    asked = [("short_side_px", "64"), ("crop_px", "64")]
+    assert parse_sampling(network, asked) == Sampling(short_side_px=64, crop_px=64)  # type: ignore[arg-type]
+    assert parse_sampling(network, [*asked, ("resize_hw", "70,90")]).resize_hw == (70, 90)  # type: ignore[arg-type]
+    assert parse_sampling(network, [("frames", "4")]).resize_hw == (128, 171)  # type: ignore[arg-type]
+
+
 def test_a_network_that_no_view_measures_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vizkit.scores.MODULES", ())
+    monkeypatch.setattr("vizkit.scores.VIEWS", ())
     said = run("score", "c2d-18", "--clips", 1, "--json")
     assert (said.status, said.json["error"]["code"]) == (2, "nothing_to_measure")
     assert "c2d-18" in said.json["error"]["message"]
+    assert "1 test clips" in said.json["error"]["message"]
 
 
 def test_bugs_stay_loud(monkeypatch: pytest.MonkeyPatch) -> None:

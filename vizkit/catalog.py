@@ -8,24 +8,27 @@ from typing import Any
 
 from vizkit.contracts import Claim, MotionModule, Settings
 from vizkit.errors import unknown_name
-from vizkit.motion import corrnet, cpnet, dcf
+from vizkit.motion import corrnet, cpnet, dcf, gradcam, kpsem, pwtp
 from vizkit.net.architecture import Architecture
 from vizkit.net.backbones import BACKBONES
 
-MODULES: tuple[MotionModule, ...] = (cpnet.MODULE, corrnet.MODULE, dcf.MODULE)
+MODULES: tuple[MotionModule, ...] = (cpnet.MODULE, corrnet.MODULE, dcf.MODULE, pwtp.MODULE, kpsem.MODULE)
 """One line for each paper."""
+
+VIEWS: tuple[MotionModule, ...] = (*MODULES, gradcam.VIEW)
+"""What can be looked at: the papers, and Grad-CAM, which belongs to none of them."""
 
 
 def module(key: str) -> MotionModule:
-    """A paper by the name of its view.
+    """A view by its name.
 
     Raises:
         SettingError: an unknown view; the message lists the known ones.
     """
-    for entry in MODULES:
+    for entry in VIEWS:
         if entry.key == key:
             return entry
-    raise unknown_name("view", key, [entry.key for entry in MODULES])
+    raise unknown_name("view", key, [entry.key for entry in VIEWS])
 
 
 def resolve(target: str) -> Any:

@@ -12,7 +12,7 @@ from vizkit.catalog import architecture
 from vizkit.checkpoint import Checkpoint
 from vizkit.contracts import Sampling, Stage
 from vizkit.net.architecture import Architecture
-from vizkit.net.count import count_network, gmacs_as_published, parameters_as_published
+from vizkit.net.count import count_network, count_parameters, gmacs_as_published, parameters_as_published
 from vizkit.net.network import Network
 from vizkit.net.probe import one_clip
 from vizkit.pipeline import available
@@ -77,6 +77,7 @@ def _network_facts(entry: Architecture, module: nn.Module, classes: int, frames:
         "gmacs": cost.gmacs,
         "stages": stage_facts(module, network.stages, frames, size_px),
         "blocks": [block.name for block in network.blocks],
+        "block_params": {block.name: count_parameters(module.get_submodule(block.path)) for block in network.blocks},
         "views": available(network),
     }
 

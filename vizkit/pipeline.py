@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vizkit.catalog import MODULES, module, params_of, step
+from vizkit.catalog import VIEWS, module, params_of, step
 from vizkit.clip import open_clip
 from vizkit.contracts import Sampling, VideoClip, ViewResult
 from vizkit.errors import NotAvailableError, SettingError
@@ -43,7 +43,7 @@ def open_source(source: str | Path) -> tuple[VideoClip, Truth | None]:
 
 def available(network: Network) -> dict[str, bool | str]:
     """For every view, True or why it cannot be had of this network."""
-    reasons = {entry.key: step(entry, "unavailable")(network) for entry in MODULES}
+    reasons = {entry.key: step(entry, "unavailable")(network) for entry in VIEWS}
     return {key: True if reason is None else str(reason) for key, reason in reasons.items()}
 
 
@@ -99,7 +99,7 @@ def _sampled_whole(result: ViewResult, truth: Truth) -> bool:
 
 
 def parse_sampling(network: Network, settings: Sequence[tuple[str, str]]) -> Sampling:
-    """The network's sampling with some fields changed.
+    """The network's sampling with some fields changed; another short side takes the place of a fixed height and width.
 
     Raises:
         SettingError: an unknown field or value.
@@ -107,4 +107,7 @@ def parse_sampling(network: Network, settings: Sequence[tuple[str, str]]) -> Sam
     unknown = [key for key, _ in settings if key not in Sampling.model_fields]
     if unknown:
         raise SettingError(f"Setting {unknown[0]!r} is not known. Known: {Sampling.known()}.")
-    return Sampling.parse(**{**network.sampling.model_dump(), **dict(settings)})
+    own = network.sampling.model_dump()
+    if "short_side_px" in dict(settings):
+        own.pop("resize_hw", None)
+    return Sampling.parse(**{**own, **dict(settings)})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vizkit.catalog import MODULES, step
+from vizkit.catalog import VIEWS, step
 from vizkit.contracts import Score
 from vizkit.errors import SettingError
 from vizkit.statistics import wilson
@@ -36,7 +36,8 @@ def score(network: Network, *, clips: int = 200, seed: int = 0) -> dict[str, Sco
       what every network that sees frames one by one gets;
     * ``world.shuffled_...``, ``world.one_frame_...``: the same with frames in random order, and with one random frame repeated;
       the pair "camera / nothing", which needs no order, is left out of their ``in_pair``;
-    * the measures of the views of the network's own modules, on the first 200 clips at most.
+    * the measures of the views of the network's own modules, and of Grad-CAM where it knows the world's labels, on the first 200
+      clips at most.
 
     A measure that nothing was counted for is left out.
 
@@ -54,7 +55,7 @@ def score(network: Network, *, clips: int = 200, seed: int = 0) -> dict[str, Sco
     if network.labels == LABELS:
         for side in SIDES_PX:
             found |= _label_scores(network, clips, seed, side)
-    for entry in MODULES:
+    for entry in VIEWS:
         found |= step(entry, "score")(network, clips=min(clips, MOST_PICTURES), seed=seed)
     return {name: value for name, value in found.items() if value.n}
 

@@ -1,10 +1,24 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
-from vizkit.figure.place import Box, Strokes, arrow_strokes, dashes, grid_positions, heat_on_pixels, lay_out, link_strokes, motion_on_pixels
-from vizkit.figure.spec import ArrowLayer, HeatLayer, LinkLayer, MotionLayer, Panel
+from vizkit.figure.place import (
+    ARMS,
+    Box,
+    Strokes,
+    arrow_strokes,
+    dashes,
+    grid_positions,
+    heat_on_pixels,
+    lay_out,
+    link_strokes,
+    mark_outline,
+    motion_on_pixels,
+)
+from vizkit.figure.spec import ArrowLayer, HeatLayer, LinkLayer, Marker, MotionLayer, Panel
 
 
 def heat(values, origin_px=0.0, stride_px=4.0, smooth=True):
@@ -249,3 +263,22 @@ def test_no_gap_gives_the_whole_line():
     line = np.array([[0.0, 0.0], [5.0, 0.0]])
     assert len(dashes(line, 0.0, 0.0)) == 1
     assert (dashes(line, 0.0, 0.0)[0] == line).all()
+
+
+@pytest.mark.parametrize("marker", get_args(Marker))
+def test_marks_lie_around_the_middle_within_their_side(marker):
+    outline = mark_outline(marker, 4.0)
+    assert np.abs(outline).max() <= 4.0
+    assert np.abs(outline).max() >= (2.0 if marker == "dot" else 3.2)
+    assert (marker in ARMS) == bool((outline == 0).all(axis=1).any()), "arms meet in the middle"
+
+
+def test_marks_of_arms_differ_without_colour():
+    directions = {marker: frozenset(round(np.degrees(np.arctan2(y, x)) % 360 / 5) for x, y in ends) for marker, ends in ARMS.items()}
+    assert [len(found) for found in directions.values()] == [4, 4, 6, 3]
+    assert not directions["cross"] & directions["plus"]
+    assert len(set(directions.values())) == len(ARMS)
+
+
+def test_a_mark_runs_from_arm_to_arm_through_the_middle():
+    assert mark_outline("fork", 1.0).tolist() == [[-0.87, -0.5], [0, 0], [0.87, -0.5], [0, 0], [0, 1]]

@@ -13,7 +13,9 @@ from vizkit.checkpoint import load_network
 from vizkit.contracts import SampledClip, Sampling
 from vizkit.net.backbones.clips import ClipNetwork
 from vizkit.net.backbones.depthwise import build_depthwise
+from vizkit.net.backbones.mfnet import build_mfnet
 from vizkit.net.backbones.r2plus1d import build_r2plus1d
+from vizkit.net.backbones.r3d import build_r3d
 from vizkit.net.backbones.resnet import STAGE_NAMES
 from vizkit.net.backbones.x3d import build_x3d
 from vizkit.net.probe import probe
@@ -34,6 +36,21 @@ class Added(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.weight
+
+
+class Told(nn.Module):
+    """Gives the mean of every channel and the number of frames."""
+
+    def __init__(self, channels: int, frames: int) -> None:
+        super().__init__()
+        self.out_features = channels + 1
+        self.built_for = (channels, frames)
+
+    def neutral(self, x: torch.Tensor) -> torch.Tensor:
+        return x.new_zeros(len(x), self.out_features)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x.mean((2, 3, 4)), torch.full((len(x), 1), float(x.shape[2]))], 1)
 
 
 class Chained(nn.Module):
@@ -101,6 +118,38 @@ def test_modules_after_stages_are_chained_past_stages_without_one(build: Callabl
     assert list(network.state_dict())[-1] == "head.fc.bias"
 
 
+@pytest.mark.parametrize(("build", "frames"), [(build_mfnet, 3), (build_r3d, 5)])
+def test_vectors_of_modules_beside_stages_join_the_pooled_features(build: Callable[..., ClipNetwork], frames: int) -> None:
+    torch.manual_seed(0)
+    network = build(5, frames=5, beside={"res5": Told, "res3": Told}, beside_name="told", **SMALL).eval()
+    channels = {stage.name: stage.channels for stage in network.stages}
+    assert [(block.name, block.path, block.stage) for block in network.blocks] == [
+        (f"{stage}.told", f"beside.{stage}", stage) for stage in ("res3", "res5")
+    ]
+    assert [network.beside[name].built_for for name in ("res3", "res5")] == [(channels[name], frames) for name in ("res3", "res5")]
+    assert network.head.fc.in_features == channels["res3"] + 1 + 2 * channels["res5"] + 1
+    assert list(network.state_dict())[-1] == "head.fc.bias"
+    clip = torch.randn(2, 3, 5, 32, 32)
+    with torch.no_grad():
+        maps = network.features(clip)
+        vectors = [network.beside[name](maps[name]) for name in ("res3", "res5")]
+        assert torch.equal(network(clip), network.head(maps["res5"], *vectors))
+        assert not torch.allclose(network(clip), network.head(maps["res5"], vectors[0], network.beside["res5"].neutral(maps["res5"])))
+        if build is build_r3d:
+            pooled = torch.cat([maps["res5"].mean((2, 3, 4)), *vectors], 1)
+            assert torch.equal(network(clip), network.head.fc(pooled))
+
+
+@pytest.mark.parametrize("build", [build_mfnet, build_r3d])
+def test_a_backbone_starts_the_same_with_and_without_modules_beside_it(build: Callable[..., ClipNetwork]) -> None:
+    built = []
+    for beside in (None, {"res4": Told}):
+        torch.manual_seed(3)
+        built.append(build(5, beside=beside, **SMALL).state_dict())
+    assert built[0].keys() == built[1].keys()
+    assert all(torch.equal(tensor, built[1][key]) for key, tensor in built[0].items() if not key.startswith("head.fc"))
+
+
 def test_blocks_are_switched_off_and_tapped(noise: Callable[..., SampledClip]) -> None:
     options = {"num_classes": 5, "after": {"res2": Chained, "res3": Chained}, "after_name": "chain", **SMALL}
     network = replace(load_network("x3d-xs", **options), sampling=Sampling(segments=4, frames=4, short_side_px=48, crop_px=48))
@@ -117,11 +166,13 @@ def test_a_plan_for_a_place_that_is_not_there_is_refused() -> None:
     for place in (("res2", 2), ("res6", 0)):
         with pytest.raises(ValueError, match=rf"no place for modules at \[\('{place[0]}', {place[1]}\)\].*res2 of 2, .*res5 of 1"):
             build_r2plus1d(5, inserted={place: Added}, **SMALL)
+    with pytest.raises(ValueError, match=r"no place for modules at \['conv4'\]"):
+        build_mfnet(5, beside={"conv4": Told}, **SMALL)
     with pytest.raises(ValueError, match=r"no place for modules at \['layer2'\]"):
         build_x3d(5, after={"layer2": Chained}, **SMALL)
 
 
-BUILDERS = [build_r2plus1d, build_depthwise, build_x3d]
+BUILDERS = [build_r2plus1d, build_depthwise, build_x3d, build_mfnet, build_r3d]
 
 
 @pytest.mark.parametrize("build", BUILDERS)
@@ -168,6 +219,10 @@ NETWORKS: dict[str, tuple[Callable[..., ClipNetwork], dict[str, object], tuple[i
     "depthwise small": (build_depthwise, {"stem": "5x5/2", "stride_on": "1x1"}, (2, 4, 8, 16), (1, 1, 1, 1)),
     "x3d": (build_x3d, {}, (4, 8, 16, 32), (1, 1, 1, 1)),
     "x3d small": (build_x3d, {"stem": "5x5/2"}, (2, 4, 8, 16), (1, 1, 1, 1)),
+    "mfnet": (build_mfnet, {}, (4, 8, 16, 32), (2, 2, 2, 2)),
+    "mfnet small": (build_mfnet, {"stem": "5x5/2"}, (2, 4, 8, 16), (2, 2, 2, 2)),
+    "r3d": (build_r3d, {}, (4, 8, 16, 32), (1, 1, 1, 1)),
+    "r3d small": (build_r3d, {"stem": "5x5/2"}, (2, 4, 8, 16), (1, 1, 1, 1)),
 }
 PLACES = [(name, level) for name in NETWORKS for level in range(4)]
 

@@ -22,6 +22,7 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
         {"width": 16, "stem": "5x5/2", "frames": 4, "initial": "kaiming", "other_length": "interpolate", "group_size": 4, "dropout": 0.0},
     ),
     "tiny-fields": ("dcf-r2plus1d-50", {"width": 8, "stem": "5x5/2", "layout": [1, 1, 1, 1], "dropout": 0.0}),
+    "tiny-points": ("mf-kpsem", {"width": 8, "stem": "5x5/2", "frames": 4, "sets": 2, "dropout": 0.0}),
 }
 """Name -> architecture and options; the first one is what the pages start with."""
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from vizkit.figure.spec import (
     ImageLayer,
     LegendKey,
     LinkLayer,
+    Marker,
     Panel,
     PointLayer,
     Table,
@@ -85,7 +87,7 @@ def strip():
 def plain():
     """One panel without a frame, with arrows inside it and every kind of mark; nothing else."""
     points = np.array([[10.0, 10.0], [30.0, 30.0]])
-    marks = tuple(PointLayer(points + 4 * place, "truth", (), mark) for place, mark in enumerate(("cross", "circle", "square", "dot")))
+    marks = tuple(PointLayer(points + 4 * place, "truth", (), mark) for place, mark in enumerate(get_args(Marker)))
     arrows = ArrowLayer(points, points + [[12.0, 0.0], [0.0, 40.0]], "active", np.array([1.0, 0.5], np.float32))
     panel = Panel("flow", "", (SIDE, SIDE), 0, 0, (ImageLayer(frame_pixels(0)), arrows, *marks))
     return FigureSpec("", "", "", (panel,))

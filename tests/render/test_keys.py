@@ -6,7 +6,7 @@ import pytest
 
 from tests.ui.figures import polar
 from vizkit.figure.spec import ColorBarKey, LegendKey, WheelKey
-from vizkit.render.keys import Ruler, measured_keys
+from vizkit.render.keys import Ruler, legend_place, measured_keys
 
 RULER = Ruler(line=1.0, measure=lambda text: 0.5 * len(text))
 
@@ -102,3 +102,25 @@ def test_a_figure_without_keys_has_no_height(strip):
     lines, marks = drawn(strip, (), 60.0)
     assert lines.height == 0
     assert marks == []
+
+
+def test_a_legend_can_show_several_marks_of_one_role_and_plain_lines(plain):
+    marks_of = LegendKey((("region_1", "upper"), ("region_1", "lower")), "point", ("cross", "plus"))
+    _, marks = drawn(plain, (marks_of, LegendKey((("border", "borders"),), "line")), 60.0)
+    assert [mark[1] for mark in marks if mark[0] == "mark"] == ["region_1 cross", "region_1 plus"]
+    assert [mark[1] for mark in marks if mark[0] == "arrow"] == ["border"]
+
+
+def test_legends_are_found_by_kind_role_and_shape(plain):
+    points = LegendKey((("region_1", "upper"), ("region_1", "lower")), "point", ("cross", "plus"))
+    spec = replace(plain, keys=(points, LegendKey((("border", "borders"),), "line")))
+    assert legend_place(spec, "point", "region_1", "plus") == (1, "lower")
+    assert legend_place(spec, "point", "region_1", "star") is None
+    assert legend_place(spec, "point", "region_1") == (0, "upper")
+    assert legend_place(spec, "arrow", "border") is None
+    assert legend_place(spec, "line", "border") == (0, "borders")
+
+
+def test_a_legend_has_a_shape_for_every_entry_or_for_none():
+    with pytest.raises(ValueError, match="expected 2 shapes, got 1"):
+        LegendKey((("region_1", "upper"), ("region_2", "lower")), "point", ("cross",))

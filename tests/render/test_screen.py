@@ -13,6 +13,7 @@ from tests.ui.figures import filters, polar, pyramid
 from vizkit.errors import SettingError
 from vizkit.figure.encode import motion_colors
 from vizkit.figure.place import lay_out
+from vizkit.figure.spec import ArrowLayer, FigureSpec, ImageLayer, LegendKey, Panel, PointLayer
 from vizkit.render import screen
 from vizkit.render.compose import measure
 from vizkit.render.text import row_titles_width
@@ -170,3 +171,34 @@ def test_every_mark_and_the_arrows_of_a_panel_are_drawn(plain):
 def test_figures_without_arrows_or_panels_are_drawn(without_arrows, strip):
     assert len(traces(screen.draw(without_arrows), legendgroup="arrow active")) == 3
     assert len(screen.draw(replace(strip, panels=(), links=())).layout.images) == 2  # an empty page, and the wheel
+
+
+def regions(**key):
+    """Two regions with marks and arrows of their own, and the border between them."""
+    points = np.array([[10.0, 10.0]])
+    layers = [ImageLayer(np.zeros((40, 40, 3), np.uint8))]
+    for role, mark, place in (("region_1", "cross", 0.0), ("region_3", "star", 20.0)):
+        layers.append(PointLayer(points + place, role, (), mark))
+        layers.append(ArrowLayer(points + place, points + place + 5, role, np.ones(1, np.float32)))
+    layers.append(ArrowLayer(np.array([[20.0, 0.0]]), np.array([[20.0, 39.0]]), "border", np.ones(1, np.float32), head_px=0.0))
+    legend = LegendKey((("region_1", "upper"), ("region_3", "lower")), "point", **key)
+    keys = (legend, LegendKey((("border", "borders"),), "line"))
+    return FigureSpec("", "", "", (Panel("frame 0", "", (40, 40), 0, 0, tuple(layers), 0),), keys=keys)
+
+
+def test_arrows_of_marks_stand_in_the_legend_with_them():
+    figure = screen.draw(regions())
+    listed = [(trace.name, trace.mode) for trace in figure.data if trace.showlegend is not False]
+    assert sorted(listed) == [("borders", "lines"), ("lower", "markers"), ("upper", "markers")]
+    assert {trace.mode for trace in traces(figure, legendgroup="point region_1")} == {"lines", "markers"}
+
+
+def test_marks_of_arms_have_the_dark_edge_of_their_role():
+    star = next(trace for trace in traces(screen.draw(regions()), legendgroup="point region_3") if trace.marker.symbol == "hexagram")
+    assert (star.marker.color, star.marker.line.color) == ("#ffffff", "#000000")
+
+
+def test_plain_lines_are_dashed_and_have_no_heads():
+    _, line, heads = traces(screen.draw(regions()), legendgroup="line border")
+    assert line.line.dash == "5px,3px"
+    assert heads.marker.size.tolist() == [0]

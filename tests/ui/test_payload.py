@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +16,10 @@ from PIL import Image
 from tests.ui.figures import FRAME, HEAT, figure, filters, polar, pyramid
 from vizkit.contracts import Grid
 from vizkit.figure.encode import color_table, wheel_hues
+from vizkit.figure.place import ARMS
+from vizkit.figure.spec import ArrowLayer, LegendKey
 from vizkit.render.theme import THEMES
+from vizkit.ui.player import payload as payload_module
 from vizkit.ui.player.payload import FASTEST_FPS, SLOWEST_FPS, figure_payload
 
 
@@ -138,3 +144,21 @@ def test_outlines_keep_corners_words_and_headings():
 def test_words_of_others_stay_words():
     title = "</script><img src=x onerror=alert(1)>"
     assert figure_payload(figure(title))["title"] == title, "text is shown by textContent, so it is not altered"
+
+
+def test_marks_of_the_player_are_those_of_the_print():
+    text = (Path(payload_module.__file__).parent / "draw.js").read_text(encoding="utf-8")
+    table = re.search(r"const ARMS = \{(.*?)\};", text, re.DOTALL)
+    assert table is not None
+    found = {name: json.loads(ends) for name, ends in re.findall(r"(\w+): (\[\[.*?\]\])", table[1])}
+    assert found == {name: [list(end) for end in ends] for name, ends in ARMS.items()}
+
+
+def test_legends_keep_their_marks_and_lines_have_no_heads():
+    spec = figure()
+    line = ArrowLayer(np.array([[0.0, 0.0]]), np.array([[9.0, 0.0]]), "border", np.ones(1, np.float32), head_px=0.0)
+    panel = replace(spec.panels[0], layers=(*spec.panels[0].layers, line))
+    keys = (LegendKey((("region_1", "upper"),), "point", ("star",)), LegendKey((("border", "borders"),), "line"))
+    payload = figure_payload(replace(spec, panels=(panel, *spec.panels[1:]), keys=keys))
+    assert [(key["sample"], key["markers"]) for key in payload["keys"]] == [("point", ["star"]), ("line", [])]
+    assert payload["panels"][0]["layers"][-1]["head"] == 0

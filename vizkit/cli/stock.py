@@ -20,18 +20,22 @@ ROW = ("name", "paper", "clip", "classes", "params", "gmacs", "published", "ours
 @click.argument("name", required=False)
 @as_json
 def models(name: str | None, as_json: bool) -> None:
-    """List the architectures and checkpoints, or one of them by NAME.
+    """List the architectures and checkpoints, or one of them by NAME (that of published weights means its architecture).
 
     "params" counts every parameter; "gmacs" are multiply-adds of one clip in 1e9 (convolutions, linear layers, matrix products,
     correlations). "published" are the paper's own figures, "ours so counted" are ours in the paper's counting.
     "weights" are published ones: asked for as r2plus1d_18:kinetics, wherever a model is named, they are fetched once and kept.
     """
-    from vizkit.catalog import architectures
+    from vizkit.catalog import architecture, architectures
     from vizkit.checkpoint import checkpoints
     from vizkit.describe import describe_architecture, describe_checkpoint
 
     stock = {entry.name: partial(describe_architecture, entry) for entry in architectures()}
     stock |= {entry.name: partial(describe_checkpoint, entry) for entry in checkpoints()}
+    plain, _, weights = (name or "").partition(":")
+    if weights and plain in {entry.name for entry in architectures()}:
+        architecture(plain).published_weights(weights)
+        name = plain
     if name is not None and name not in stock:
         raise unknown_name("model", name, list(stock))
     described = [describe() for key, describe in stock.items() if name in (None, key)]
@@ -75,7 +79,7 @@ def _details(entry: Mapping[str, Any]) -> str:
     columns = ("name", "channels", "stride_px", "stride_frames", "origin_px", "grid")
     stages = table(columns, ([stage[column] for column in columns] for stage in entry["stages"]))
     more: dict[str, object] = {
-        "blocks": entry["blocks"],
+        "blocks": [f"{name} ({params:,} parameters)" for name, params in entry["block_params"].items()],
         **{f"view {key}": "yes" if why is True else why for key, why in entry["views"].items()},
     }
     if entry["weights"]:

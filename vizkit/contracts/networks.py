@@ -91,12 +91,43 @@ class Tap(Record):
     before: torch.Tensor
     """float32 [C, T, H, W], no graph."""
     after: torch.Tensor
-    """float32 [C, T, H, W], no graph."""
+    """float32 [C, T, H, W], no graph; the map itself where the block gives a vector and leaves it as it is."""
 
     def __post_init__(self) -> None:
         """Check the number of axes."""
         sizes: dict[str, int] = {}
         self._expect("before", ("C", "T", "H", "W"), sizes)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AttentionVolume(Record):
+    """Where the features of a stage speak for a label: raw values, comparable within one map only."""
+
+    values: NDArray[np.float32]
+    """[T, H, W] at or above zero, not rescaled."""
+    signed: NDArray[np.float32]
+    """[T, H, W] the same before negative values are cut off: what speaks against the label."""
+    target: int
+    """Number of the label."""
+    label: str
+    """Its name."""
+    stage: str
+    """Name of the stage."""
+    method: str
+    """Name of the method, see :data:`vizkit.net.attention.METHODS`."""
+    grid: Grid
+    """Where the cells lie."""
+    zero_because: str = ""
+    """One sentence where no value is above zero."""
+    undefined_cells: int = 0
+    """Cells that the method's formula gives no number for; they are zero here."""
+
+    def __post_init__(self) -> None:
+        """Check the shapes, and that there is a number everywhere."""
+        self._expect("values", self.grid.shape, {}, "float32")
+        self._expect("signed", self.grid.shape, {}, "float32")
+        if not np.isfinite(self.signed).all():
+            raise ValueError("AttentionVolume.signed: expected finite numbers.")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ A page is measured in units of the caller's choice (inches in print, pixels on t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -289,6 +289,26 @@ def _room(start: Points, chord: Points, direction: Points, low: Points, high: Po
     steps = np.divide(edge, rise, out=np.full_like(edge, np.inf), where=rise != 0)
     room: NDArray[np.float64] = np.maximum(steps.min(axis=(0, 2)), 0.0)
     return room
+
+
+ARMS: Mapping[str, tuple[tuple[float, float], ...]] = {
+    "cross": ((-0.8, -0.8), (0.8, 0.8), (-0.8, 0.8), (0.8, -0.8)),
+    "plus": ((-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0)),
+    "star": ((0.0, -1.0), (0.0, 1.0), (-0.87, -0.5), (0.87, 0.5), (-0.87, 0.5), (0.87, -0.5)),
+    "fork": ((-0.87, -0.5), (0.87, -0.5), (0.0, 1.0)),
+}
+"""Ends of the arms of marks that are made of lines, for a mark of half side 1."""
+
+
+def mark_outline(marker: str, half_side: float) -> Points:
+    """[N, 2] the line of one mark around (0, 0): from arm to arm through the middle, or around; a dot has half the size."""
+    if marker in ARMS:
+        ends = np.array(ARMS[marker], np.float64)
+        return np.stack([ends, np.zeros_like(ends)], axis=1).reshape(-1, 2)[:-1] * half_side
+    if marker == "square":
+        return np.array([(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85), (-0.85, -0.85)]) * half_side
+    angle = np.linspace(0, 2 * np.pi, 33)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1) * (half_side / 2 if marker == "dot" else half_side)
 
 
 def dashes(points: Points, on: float, off: float) -> list[Points]:

@@ -15,9 +15,16 @@ from numpy.typing import NDArray
 
 from vizkit.contracts import Provenance, Record
 
-Role = Literal["frame", "active", "filtered", "proposal", "query", "truth", "region", "peak", "neutral"]
+Role = Literal[
+    "frame", "active", "filtered", "proposal", "query", "truth", "region", "peak", "neutral",
+    "region_1", "region_2", "region_3", "region_4", "border",
+]  # fmt: skip
 """What a mark stands for. ``active``: red solid; ``filtered``: blue dashed; ``proposal``: grey solid (no module decided); ``peak``: the
-largest value of a map, white with a dark casing."""
+largest value of a map, white with a dark casing; ``region_1`` to ``region_4``: red, yellow, white and cyan with a black casing, for
+parts of a picture, beside a marker of each part's own; ``border``: dashed, between such parts."""
+
+Marker = Literal["cross", "plus", "star", "fork", "circle", "square", "dot"]
+"""Shape of a mark: crosses of four arms (diagonal, upright), of six and of three, or outlines; a dot is filled."""
 
 ColorMap = Literal["inferno", "viridis", "cividis", "gray", "diverging", "wheel"]
 
@@ -137,7 +144,7 @@ class PointLayer(Record):
     """What the marks stand for."""
     label: tuple[str, ...] = ()
     """[N] text on hover, or empty."""
-    marker: Literal["cross", "circle", "square", "dot"] = "circle"
+    marker: Marker = "circle"
     """Shape of the mark."""
     size_px: float = 6.0
     """Side of the mark in panel pixels."""
@@ -167,7 +174,7 @@ class ArrowLayer(Record):
     label: tuple[str, ...] = ()
     """[N] text on hover, or empty."""
     head_px: float = 4.0
-    """Length of the arrow head in panel pixels."""
+    """Length of the arrow head in panel pixels; 0 draws plain lines."""
     name: str = "arrows"
     """Shown in the layer list."""
 
@@ -274,8 +281,15 @@ class LegendKey:
 
     entries: tuple[tuple[Role, str], ...]
     """(role, text) in the order shown."""
-    kind: Literal["arrow", "point"] = "arrow"
+    kind: Literal["arrow", "point", "line"] = "arrow"
     """What sample is drawn beside the text."""
+    markers: tuple[Marker, ...] = ()
+    """Shape of each entry's sample mark; empty for the shape that the role's marks have in the figure."""
+
+    def __post_init__(self) -> None:
+        """Check that there is a shape for every entry, or none."""
+        if self.markers and len(self.markers) != len(self.entries):
+            raise ValueError(f"LegendKey.markers: expected {len(self.entries)} shapes, got {len(self.markers)}.")
 
 
 Key = ColorBarKey | WheelKey | LegendKey

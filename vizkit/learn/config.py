@@ -12,6 +12,9 @@ from pydantic import Field, model_validator
 from vizkit.contracts import Settings
 from vizkit.errors import SettingError
 
+SMALLEST_SCALE = 0.01
+"""Where a schedule ends."""
+
 
 class Phase(Settings):
     """A part of a run with a learning rate cycle of its own: warm-up, then half a cosine down to zero."""
@@ -28,6 +31,27 @@ class Phase(Settings):
     """Share of the phase in which the rate rises from zero."""
 
 
+class JointTraining(Settings):
+    """How ENoPR, the loss that needs no labels, is weighed against the labels in the gradient of a projection in front of the network."""
+
+    weighting: Literal["mgda", "constant", "schedule"] = "mgda"
+    """``mgda``: the closed form at every step; ``constant``: always ``scale``; ``schedule``: from ``scale`` down to 0.01."""
+    scale: float = Field(1.0, gt=0)
+    """Weight of ENoPR; at the start, where it is scheduled. Table 5 compares three constants, whose values are lost: try 0.1, 1, 10."""
+    gamma: float = Field(1.0, gt=0)
+    """Shape of the schedule: above 1 the weight stays large for longer."""
+
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        users = {"scale": ("constant", "schedule"), "gamma": ("schedule",)}
+        for name in users:
+            if getattr(self, name) != type(self).model_fields[name].default and self.weighting not in users[name]:
+                raise ValueError(f"{name} has no meaning with weighting '{self.weighting}', but with {' and '.join(users[name])}")
+        if self.weighting == "schedule" and self.scale < SMALLEST_SCALE:
+            raise ValueError(f"scale ({self.scale}) must not lie below the end of the schedule, {SMALLEST_SCALE}")
+        return self
+
+
 class TrainingConfig(Settings):
     """One training run."""
 
@@ -37,9 +61,12 @@ class TrainingConfig(Settings):
     """A named architecture."""
     options: dict[str, Any] = {}
     """Arguments of its builder."""
-    objective: Literal["classify", "follow", "dense"] = "classify"
+    objective: Literal["classify", "follow", "dense", "joint", "separate", "behind"] = "classify"
     """``classify``: cross-entropy on the 16 classes; ``follow``: that, and the true motion of cells; ``dense``: objects and true
-    correspondences, no labels."""
+    correspondences, no labels. For networks with PWTP in front: ``joint``: cross-entropy, and ENoPR for the projection; ``separate``:
+    ENoPR alone, no labels, the backbone is left as it is; ``behind``: cross-entropy, the projection is left as it is."""
+    joint: JointTraining | None = None
+    """Weighing of the two losses of ``joint``, its defaults when left out."""
     start: str = ""
     """Checkpoint whose weights are taken where key and shape agree; empty for random weights."""
     twin: str = ""
@@ -70,6 +97,12 @@ class TrainingConfig(Settings):
         short = min(phase.clips for phase in self.phases)
         if short < self.batch:
             raise ValueError(f"clips of a phase ({short}) must not be fewer than batch ({self.batch})")
+        return self
+
+    @model_validator(mode="after")
+    def _joint_alone(self) -> Self:
+        if self.joint is not None and self.objective != "joint":
+            raise ValueError(f"joint belongs to objective 'joint', the objective is '{self.objective}'")
         return self
 
     @property

@@ -13,6 +13,7 @@ from vizkit.catalog import architecture
 from vizkit.checkpoint import CONFIG, load_network, read_checkpoint, write_card, write_checkpoint
 from vizkit.contracts import Sampling, Score
 from vizkit.learn.train import WORLD_MEAN, WORLD_STD, TrainedNetwork
+from vizkit.motion.pwtp.network import ProjectedNetwork
 from vizkit.net.count import count_network
 from vizkit.scores import MOST_PICTURES, score
 from vizkit.world.labels import LABELS
@@ -38,7 +39,9 @@ def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_cli
     """
     config = trained.config
     side = max(DISPLAY_SIDE_PX, *(side for phase in config.phases for side in phase.sides_px))
-    sampling = Sampling(segments=config.frames, frames=config.frames, short_side_px=side, crop_px=side)
+    run = trained.module.front.pwtp.frames if isinstance(trained.module, ProjectedNetwork) else 1
+    runs = {"segments": config.frames // run, "frames_per_segment": run}
+    sampling = Sampling(**runs, frames=config.frames, short_side_px=side, crop_px=side)
     card: dict[str, Any] = {
         "name": config.name,
         "architecture": config.architecture,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,16 +24,22 @@ STEP_SIDES = 0.03
 FOLLOW_WEIGHT = 1.0
 
 
-class Objective(Protocol):
+class Objective(ABC):
     """A loss with parameters of its own, if it needs any."""
 
     heads: nn.Module
 
+    @abstractmethod
     def loss(self, network: nn.Module, clips: torch.Tensor, batch: WorldBatch) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss of a batch, and numbers for the log."""
 
+    def backward(self, loss: torch.Tensor, _step: int) -> dict[str, float]:
+        """Fill the gradients; gives further numbers for the log."""
+        loss.backward()
+        return {}
 
-class Classify:
+
+class Classify(Objective):
     """Cross-entropy on the labels."""
 
     def __init__(self) -> None:
@@ -45,7 +52,7 @@ class Classify:
         return F.cross_entropy(logits, batch.labels), {"accuracy": float(right)}
 
 
-class ClassifyAndFollow:
+class ClassifyAndFollow(Objective):
     """Cross-entropy on the labels, and the true motion of every cell of res4 to the next frame, relative to the background.
 
     A label says one thing about a whole clip; the motion of the cells says where and how far, which is what lets small networks
@@ -101,7 +108,7 @@ def cell_steps(scenes: PaintedScene, stage: Stage, side: int) -> tuple[torch.Ten
     return (there - behind) / STEP_SIDES, layer
 
 
-class Dense:
+class Dense(Objective):
     """The dense start: object or not at every stage, and the true cell of the next frame at the first three. No labels.
 
     Cells whose surface point is visible in the next frame are drawn, object cells eight times as often; all other cells of

@@ -27,6 +27,7 @@ from vizkit.digest import digest_settings, digest_tensors
 from vizkit.errors import TrainingError
 from vizkit.learn.config import TrainingConfig
 from vizkit.learn.objective import Classify, ClassifyAndFollow, Dense, Objective
+from vizkit.learn.projection import Behind, Joint, Separate, require_front
 from vizkit.world import LABELS, WorldBatch, render
 
 STATE, LOG = "state.pt", "log.jsonl"
@@ -128,9 +129,10 @@ def build_network(config: TrainingConfig) -> nn.Module:
         start = load_network(config.start).module.state_dict()
         own = network.state_dict()
         network.load_state_dict({key: start[key] if key in start and start[key].shape == own[key].shape else own[key] for key in own})
-    if config.objective == "dense":  # no label is learned: every class gets the same probability
-        nn.init.zeros_(network.fc.weight)  # type: ignore[arg-type, union-attr]
-        nn.init.zeros_(network.fc.bias)  # type: ignore[arg-type, union-attr]
+    if config.objective in ("dense", "separate"):  # no label is learned: every class gets the same probability
+        last = [part for part in network.modules() if isinstance(part, nn.Linear)][-1]
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
     # Fewer channels corrupt memory: backward of channels-last float32 convolutions in torch 2.15 on processors without AVX-512.
     wide_enough = all(part.out_channels >= LEAST_CHANNELS for part in network.modules() if isinstance(part, nn.Conv2d))
     return network.to(memory_format=torch.channels_last) if wide_enough else network
@@ -145,6 +147,11 @@ def _start(config: TrainingConfig, folder: Path) -> Run:
 
 
 def _objective(config: TrainingConfig, network: nn.Module) -> Objective:
+    if config.objective in ("joint", "separate", "behind"):
+        projected = require_front(network, config)
+        if config.objective == "joint":
+            return Joint(projected, config)
+        return Separate() if config.objective == "separate" else Behind(projected)
     stages: tuple[Stage, ...] = network.stages  # type: ignore[assignment]
     if config.objective == "dense":
         return Dense(stages)
@@ -179,7 +186,7 @@ def _step(run: Run, batch: WorldBatch) -> dict[str, float]:
         value = float(loss.detach())
         raise TrainingError(f"The loss is {value} at step {run.step}; lower peak_rate or use precision = 'float32'.", code="diverged")
     run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    numbers |= run.objective.backward(loss, run.step)
     nn.utils.clip_grad_norm_([p for group in run.optimizer.param_groups for p in group["params"]], config.clip_norm)
     run.optimizer.step()
     run.step += 1

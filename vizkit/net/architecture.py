@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 X3D_MEAN, X3D_STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
+MFNET_MEAN, MFNET_STD = (124 / 255, 117 / 255, 104 / 255), (1 / (0.0167 * 255),) * 3
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ class Published:
     """Side of that clip, where it differs."""
     norm_macs: float = 0.0
     """Multiply-adds that the counting gives to every element of a batch norm's output (0 in the papers, 5 in old counters)."""
+    flops: float = 1.0
+    """What the counting gives to one multiply-add: 2 where multiplications and additions are counted apart."""
+    params_left_out: int = 0
+    """Parameters that the counting leaves out."""
+    products: bool = True
+    """Whether products of activations with each other (attention, correlation) are counted beside those with weights."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +114,16 @@ class Architecture(Record):
     """Mean of the input that the architecture's public weights expect, RGB in [0, 1]."""
     std: tuple[float, float, float] = IMAGENET_STD
     """Standard deviation of that input."""
+    frames_per_segment: int = 1
+    """Length of the runs of consecutive frames that a clip consists of."""
 
     @property
     def sampling(self) -> Sampling:
         """The sampling that the architecture is described with; a published video network's is that of its weights."""
         if self.weights and self.weights[0].frames_per_second is not None:
             return self.weights[0].sampling(self)
-        return Sampling(segments=self.frames, frames=self.frames, short_side_px=self.size_px, crop_px=self.size_px)
+        runs = {"segments": self.frames // self.frames_per_segment, "frames_per_segment": self.frames_per_segment}
+        return Sampling(**runs, frames=self.frames, short_side_px=self.size_px, crop_px=self.size_px)
 
     def published_weights(self, name: str) -> PublishedWeights:
         """Published weights by name.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -19,6 +19,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 Places = tuple[torch.Tensor, ...]
 """Frame number, y and x in pixels of every element of a tensor; NaN where it looks at nothing (a class token)."""
+
+Edge = Literal["middle", "first", "last"]
+"""What is followed of a receptive field: its middle, or its first or last frame, row and column."""
 
 SAME = frozenset({"_to_copy", "alias", "clone", "contiguous", "detach", "lift_fresh"})
 SHAPE = frozenset({"_reshape_alias", "_unsafe_view", "view"})
@@ -38,6 +41,9 @@ RESIZE = frozenset(
 )
 DONE_ALIKE = SAME | SHAPE | MOVE | RESIZE
 """Operations that put elements elsewhere or average neighbours: done to the places as well."""
+
+REACH: dict[Edge, float] = {"first": 0.0, "middle": 0.5, "last": 1.0}
+"""Which tap of a kernel is followed, as a share of its length."""
 
 POOL = {
     **dict.fromkeys(("avg_pool2d", "max_pool2d", "max_pool2d_with_indices"), 2),
@@ -59,10 +65,12 @@ class PlaceTrace(TorchDispatchMode):
 
     Args:
         clip: [B, 3, T, H, W].
+        edge: what is followed. Edges may lie outside the clip, where padding takes part.
     """
 
-    def __init__(self, clip: torch.Tensor) -> None:
+    def __init__(self, clip: torch.Tensor, edge: Edge = "middle") -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._edge: Edge = edge
         self._places = WeakTensorKeyDictionary()
         axes = [torch.arange(side, dtype=torch.float32) for side in clip.shape[2:]]
         self._places[clip] = tuple(grid.expand(clip.shape) for grid in torch.meshgrid(*axes, indexing="ij"))
@@ -100,15 +108,15 @@ class PlaceTrace(TorchDispatchMode):
                 self._do_alike(func, name, args, kwargs, result)
         elif name in REDUCE and len(args) > 1 and not isinstance(args[1], torch.Tensor):
             keep = bool(args[2]) if len(args) > 2 else bool(kwargs.get("keepdim", False))
-            self._set(result, carried[0], lambda part: _mean(part, _listed(args[1]), keep))
+            self._set(result, carried[0], lambda part: _gathered(part, _listed(args[1]), keep, self._edge))
         elif name in POOL:
-            self._set(result, carried[0], _pool(name, args, first(result).shape))
+            self._set(result, carried[0], _pool(name, args, first(result).shape, self._edge))
         elif name == "convolution":
-            self._set(result, args[0], _convolution(args, result.shape))
+            self._set(result, args[0], _convolution(args, result.shape, self._edge))
         elif name in PRODUCT:
             self._multiply(args[PRODUCT[name]], args[PRODUCT[name] + 1], result)
         elif name.startswith("_scaled_dot_product"):
-            self._set(result, args[0], lambda part: _mean(part, [-1], True))
+            self._set(result, args[0], lambda part: _gathered(part, [-1], True, self._edge))
         else:
             self._meet(result, carried)
 
@@ -149,16 +157,16 @@ class PlaceTrace(TorchDispatchMode):
     def _multiply(self, left: torch.Tensor, right: torch.Tensor, result: torch.Tensor) -> None:
         """Rows of the left factor stay where they are (tokens times weights, queries times keys), else columns of the right one."""
         if self.of(left) is not None:
-            self._set(result, left, lambda part: _mean(part, [-1], True))
+            self._set(result, left, lambda part: _gathered(part, [-1], True, self._edge))
         else:
-            self._set(result, right, lambda part: _mean(part, [-2], True))
+            self._set(result, right, lambda part: _gathered(part, [-2], True, self._edge))
 
     def _meet(self, result: Any, carried: Sequence[torch.Tensor]) -> None:
         """Element by element: the mean place of what meets in an element; smaller tensors that are spread out have no say."""
         for tensor in (entry for entry in tree_flatten(result)[0] if isinstance(entry, torch.Tensor)):
             alike = [places for entry in carried if entry.shape == tensor.shape and (places := self.of(entry)) is not None]
             if alike:
-                self._places[tensor] = tuple(_mean_of(parts).expand(tensor.shape) for parts in zip(*alike, strict=True))
+                self._places[tensor] = tuple(_met(parts, self._edge).expand(tensor.shape) for parts in zip(*alike, strict=True))
 
 
 def first(result: Any) -> Any:
@@ -186,17 +194,22 @@ def _thin(places: torch.Tensor, keep: Collection[int] = ()) -> torch.Tensor:
     return places
 
 
-def _mean(places: torch.Tensor, dims: Iterable[int], keep: bool) -> torch.Tensor:
+def _gathered(places: torch.Tensor, dims: Iterable[int], keep: bool, edge: Edge) -> torch.Tensor:
+    """What is summed over some axes looks at: the mean place, or the first or last one."""
     thin, axes = _thin(places), [axis % places.ndim for axis in dims]
     if all(thin.shape[axis] == 1 for axis in axes):
         return thin if keep else thin.squeeze(axes)
-    return thin.nanmean(axes, keepdim=keep)
+    if edge == "middle":
+        return thin.nanmean(axes, keepdim=keep)
+    way = 1 if edge == "last" else -1
+    outermost = way * (way * thin).nan_to_num(-torch.inf).amax(axes, keepdim=keep)
+    return outermost.masked_fill(outermost.isinf(), torch.nan)
 
 
-def _mean_of(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+def _met(parts: Sequence[torch.Tensor], edge: Edge) -> torch.Tensor:
     if all(part is parts[0] for part in parts):
         return parts[0]
-    return torch.stack(torch.broadcast_tensors(*(_thin(part) for part in parts))).nanmean(0)
+    return _gathered(torch.stack(torch.broadcast_tensors(*(_thin(part) for part in parts))), [0], False, edge)
 
 
 def _moved(func: Any, name: str, told: tuple[Any, ...], kwargs: dict[str, Any], shape: Sequence[int]) -> Any:
@@ -243,22 +256,23 @@ def _reshape(places: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     return _thin(places, written).reshape(slim).expand(tuple(shape))
 
 
-def _pool(name: str, args: tuple[Any, ...], shape: Sequence[int]) -> Callable[[torch.Tensor], torch.Tensor]:
+def _pool(name: str, args: tuple[Any, ...], shape: Sequence[int], edge: Edge) -> Callable[[torch.Tensor], torch.Tensor]:
     spatial = POOL[name]
     kernel, stride, padding = (_sides(args[at] if len(args) > at else fill, spatial) for at, fill in ((1, 1), (2, []), (3, 0)))
     dilation = _sides(args[4] if len(args) > 4 and name.startswith("max") else 1, spatial)
     ways = zip(kernel, stride or kernel, padding, dilation, strict=True)
-    lines = [((side - 1) * apart / 2 - pad, float(step)) for side, step, pad, apart in ways]
+    lines = [((side - 1) * apart * REACH[edge] - pad, float(step)) for side, step, pad, apart in ways]
     return lambda part: _read_at(_thin(part), shape, lines)
 
 
-def _convolution(args: tuple[Any, ...], shape: Sequence[int]) -> Callable[[torch.Tensor], torch.Tensor]:
+def _convolution(args: tuple[Any, ...], shape: Sequence[int], edge: Edge) -> Callable[[torch.Tensor], torch.Tensor]:
     weight, transposed = args[1], args[6]
     stride, padding, dilation = (_sides(entry, weight.ndim - 2) for entry in args[3:6])
-    middles = [(side - 1) * apart / 2 - pad for side, apart, pad in zip(weight.shape[2:], dilation, padding, strict=True)]
-    ways = zip(middles, stride, strict=True)
-    lines = [(-middle / step, 1 / step) if transposed else (middle, float(step)) for middle, step in ways]
-    return lambda part: _read_at(_mean(part, [1], True), shape, lines)
+    share = 1 - REACH[edge] if transposed else REACH[edge]
+    tap = [(side - 1) * apart * share - pad for side, apart, pad in zip(weight.shape[2:], dilation, padding, strict=True)]
+    ways = zip(tap, stride, strict=True)
+    lines = [(-place / step, 1 / step) if transposed else (place, float(step)) for place, step in ways]
+    return lambda part: _read_at(_gathered(part, [1], True, edge), shape, lines)
 
 
 def _read_at(places: torch.Tensor, shape: Sequence[int], lines: Sequence[tuple[float, float]]) -> torch.Tensor:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from vizkit.figure.encode import cell_colors, color_table, wheel_colors
-from vizkit.figure.place import Box, Points, Strokes, dashes
+from vizkit.figure.place import Box, Points, Strokes, dashes, mark_outline
 from vizkit.figure.spec import ColorMap, HeatLayer, ImageLayer, MotionLayer, Panel, Role
 from vizkit.render.keys import Ruler
 from vizkit.render.theme import FILL_OPACITY, Style, Theme, rgb
@@ -90,7 +90,8 @@ def draw_strokes(canvas: Pixels, strokes: Strokes, weight: NDArray[np.float32], 
     """Draw arrows with their weights as opacity: all casings first, then all lines and heads."""
     width = _line_px(style)
     dash = tuple(part * width for part in style.dash) if style.dash else (0.0, 0.0)
-    arrows = list(zip(strokes.shafts().points(24), strokes.heads(), np.clip(weight, 0, 1).tolist(), strict=True))
+    heads = [head if length > 0 else None for head, length in zip(strokes.heads(), strokes.head, strict=True)]
+    arrows = list(zip(strokes.shafts().points(24), heads, np.clip(weight, 0, 1).tolist(), strict=True))
     for line, head, share in arrows:
         _blend(canvas, [line], width + CASING_PX, style.casing, CASING_OPACITY * share, solid=head, outline=CASING_PX)
     for line, head, share in arrows:
@@ -113,24 +114,14 @@ def draw_points(canvas: Pixels, points: Points, size: float, marker: str, style:
     """Draw marks of the given side length in pixels on their casings."""
     width = _line_px(style)
     for point in points:
-        lines = [line + point for line in _mark(marker, size / 2)]
-        _blend(canvas, lines, width + CASING_PX, style.casing, opacity)
-        _blend(canvas, lines, width, style.color, opacity, solid=lines[0] if marker == "dot" else None)
+        line = mark_outline(marker, size / 2) + point
+        _blend(canvas, [line], width + CASING_PX, style.casing, opacity)
+        _blend(canvas, [line], width, style.color, opacity, solid=line if marker == "dot" else None)
 
 
 def _line_px(style: Style) -> int:
     """Line width on the screen."""
     return max(round(style.width_pt * PX_PER_PT), 1)
-
-
-def _mark(marker: str, radius: float) -> list[Points]:
-    """The lines of one mark around (0, 0); a dot has half the size."""
-    if marker == "cross":
-        return [np.array([(-0.8, -0.8), (0.8, 0.8)]) * radius, np.array([(-0.8, 0.8), (0.8, -0.8)]) * radius]
-    if marker == "square":
-        return [np.array([(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85), (-0.85, -0.85)]) * radius]
-    angle = np.linspace(0, 2 * np.pi, 33)
-    return [np.stack([np.cos(angle), np.sin(angle)], axis=1) * (radius / 2 if marker == "dot" else radius)]
 
 
 def _blend(

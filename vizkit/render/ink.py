@@ -18,7 +18,7 @@ from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
 from vizkit.figure.encode import cell_colors, color_table, wheel_colors
-from vizkit.figure.place import Box, Points, Strokes, arrow_strokes, link_strokes
+from vizkit.figure.place import ARMS, Box, Points, Strokes, arrow_strokes, link_strokes, mark_outline
 from vizkit.figure.spec import ArrowLayer, ColorMap, FigureSpec, HeatLayer, ImageLayer, MotionLayer, Panel, PointLayer, PolygonLayer, Role
 from vizkit.render.keys import Ruler
 from vizkit.render.theme import FILL_OPACITY, Style, Theme
@@ -110,7 +110,8 @@ def draw_strokes(axes: Axes, strokes: Strokes, weight: NDArray[np.float32], styl
     if not len(weight):
         return
     shafts = strokes.shafts()
-    heads = list(strokes.heads())
+    pointed = strokes.head > 0
+    heads = list(strokes.heads()[pointed])
     codes = [Path.MOVETO, Path.CURVE3, Path.CURVE3]
     paths = [Path(corners, codes) for corners in np.stack([shafts.start, shafts.control, shafts.end], axis=1)]
     color = _with_opacity(style.color, weight)
@@ -119,9 +120,9 @@ def draw_strokes(axes: Axes, strokes: Strokes, weight: NDArray[np.float32], styl
     common = {"facecolors": "none", "capstyle": "butt"}
     parts = (
         PathCollection(paths, edgecolors=casing, linewidths=style.width_pt + CASING_PT, **common),
-        PolyCollection(heads, facecolors="none", edgecolors=casing, linewidths=CASING_PT, joinstyle="round"),
+        PolyCollection(heads, facecolors="none", edgecolors=casing[pointed], linewidths=CASING_PT, joinstyle="round"),
         PathCollection(paths, edgecolors=color, linewidths=style.width_pt, linestyles=[dash], **common),
-        PolyCollection(heads, facecolors=color, edgecolors="none", linewidths=0),
+        PolyCollection(heads, facecolors=color[pointed], edgecolors="none", linewidths=0),
     )
     for part, suffix in zip(parts, ("line-casing", "head-casing", "lines", "heads"), strict=True):
         part.set_gid(f"{name}-{suffix}")
@@ -135,8 +136,8 @@ def draw_points(axes: Axes, points: Points, size: float, marker: str, style: Sty
     """Draw marks of the given side length (page units) on their casings."""
     if not len(points):
         return
-    mark = _mark(marker, size / 2)
-    path = Path.make_compound_path(*(Path(mark.vertices + point, mark.codes) for point in points))
+    outline = mark_outline(marker, size / 2)
+    path = Path.make_compound_path(*(Path(outline + point, closed=marker not in ARMS) for point in points))
     filled = style.color if marker == "dot" else "none"
     casing = PathCollection([path], facecolors="none", edgecolors=[style.casing], linewidths=style.width_pt + CASING_PT)
     line = PathCollection([path], facecolors=filled, edgecolors=[style.color], linewidths=style.width_pt)
@@ -144,16 +145,6 @@ def draw_points(axes: Axes, points: Points, size: float, marker: str, style: Sty
         part.set_gid(f"{name}-{suffix}")
         part.set_zorder(3)
         axes.add_collection(part, autolim=False)
-
-
-def _mark(marker: str, radius: float) -> Path:
-    """One mark around (0, 0); a dot has half the size."""
-    if marker == "cross":
-        corners = np.array([(-1, -1), (1, 1), (-1, 1), (1, -1)], np.float64) * radius * 0.8
-        return Path(corners, [Path.MOVETO, Path.LINETO, Path.MOVETO, Path.LINETO])
-    if marker == "square":
-        return Path(np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)], np.float64) * radius * 0.85, closed=True)
-    return Path.circle(radius=radius / 2 if marker == "dot" else radius)
 
 
 def _with_opacity(color: str, weight: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -118,7 +118,7 @@ def _sized(key: ColorBarKey | LegendKey, spec: FigureSpec, ruler: Ruler, width: 
     """Measure one key; every entry of a legend is placed on its own."""
     if isinstance(key, ColorBarKey):
         return [_color_bar(key, ruler, width)]
-    return [_legend_entry(key, role, text, spec, ruler, width) for role, text in key.entries]
+    return [_legend_entry(key, number, spec, ruler, width) for number in range(len(key.entries))]
 
 
 def wheel_texts(keys: Sequence[WheelKey]) -> list[str]:
@@ -168,21 +168,30 @@ def _wheel(texts: Sequence[str], ruler: Ruler, width: float) -> SizedKey:
     return SizedKey(beside + max(map(ruler.measure, labels)), height, draw)
 
 
-def _legend_entry(key: LegendKey, role: Role, text: str, spec: FigureSpec, ruler: Ruler, width: float) -> SizedKey:
-    """A sample and its text."""
-    unit = ruler.line
-    sample = (SAMPLE_WIDTH if key.kind == "arrow" else 1.0) * unit
+def _legend_entry(key: LegendKey, number: int, spec: FigureSpec, ruler: Ruler, width: float) -> SizedKey:
+    """A sample and its text; a line is an arrow without a head."""
+    unit, (role, text) = ruler.line, key.entries[number]
+    sample = (1.0 if key.kind == "point" else SAMPLE_WIDTH) * unit
+    marker = key.markers[number] if key.markers else _marker_of(spec, role)
     label = fit(printable(text), width - sample - GAP * unit, ruler.measure)
 
     def draw(pen: Pen, left: float, top: float) -> None:
         y = top + unit / 2
-        if key.kind == "arrow":
-            pen.arrow(left, left + sample, y, HEAD * unit, role)
+        if key.kind == "point":
+            pen.mark(left + sample / 2, y, MARK * unit, marker, role)
         else:
-            pen.mark(left + sample / 2, y, MARK * unit, _marker_of(spec, role), role)
+            pen.arrow(left, left + sample, y, HEAD * unit if key.kind == "arrow" else 0.0, role)
         pen.write(left + sample + GAP * unit, y, label)
 
     return SizedKey(sample + GAP * unit + ruler.measure(label), unit, draw)
+
+
+def legend_place(spec: FigureSpec, kind: str, role: Role, marker: str = "") -> tuple[int, str] | None:
+    """Rank and text that a figure's legends of one kind give a role, or its marks of one shape; None where they say nothing of it."""
+    keys = [key for key in spec.keys if isinstance(key, LegendKey) and key.kind == kind]
+    entries = [(*entry, shape) for key in keys for entry, shape in zip(key.entries, key.markers or ("",) * len(key.entries), strict=True)]
+    fits = (rank for rank, (named, _, shape) in enumerate(entries) if named == role and (not shape or marker in ("", shape)))
+    return next(((rank, entries[rank][1]) for rank in fits), None)
 
 
 def _marker_of(spec: FigureSpec, role: Role) -> str:

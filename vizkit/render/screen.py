@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vizkit.figure.encode import color_table
-from vizkit.figure.place import Box, Points, Strokes, arrow_strokes, lay_out, link_strokes
-from vizkit.figure.spec import ArrowLayer, ColorBarKey, FigureSpec, ImageLayer, LegendKey, PointLayer, PolygonLayer, Role, WheelKey
+from vizkit.figure.place import ARMS, Box, Points, Strokes, arrow_strokes, lay_out, link_strokes
+from vizkit.figure.spec import ArrowLayer, ColorBarKey, FigureSpec, ImageLayer, PointLayer, PolygonLayer, Role, WheelKey
 from vizkit.render.compose import SMOOTH_FROM_PX, PixelPen, Pixels, blank, measure, paint_panel, paste, pixel_box
-from vizkit.render.keys import wheel_texts
+from vizkit.render.keys import legend_place, wheel_texts
 from vizkit.render.text import fitted_titles, footnotes, printable, row_titles_width, wrapped
 from vizkit.render.theme import FILL_OPACITY, Theme, rgb, theme_named
 
@@ -52,7 +52,11 @@ OVERSAMPLING = 2
 HEAD_PX = 11
 CURVE_POINTS = 17
 HOVER = "%{text}<extra></extra>"
-SYMBOLS = {"cross": "x-thin-open", "circle": "circle-open", "square": "square-open", "dot": "circle"}
+SYMBOLS = {
+    "cross": "x", "plus": "cross", "star": "hexagram", "fork": "star-triangle-down",
+    "circle": "circle-open", "square": "square-open", "dot": "circle",
+}  # fmt: skip
+"""Marks made of lines are filled shapes with an edge, since Plotly draws no line on a casing."""
 
 
 @dataclass(frozen=True)
@@ -299,13 +303,17 @@ def _arrow_traces(sheet: _Sheet) -> Iterator[dict[str, Any]]:
         weight = np.clip(np.concatenate([part.weight for part in parts]), 0, 1)
         lines = np.concatenate([part.strokes.points(CURVE_POINTS) for part in parts])
         parted = np.concatenate([lines, np.full((len(lines), 1, 2), np.nan)], axis=1).reshape(-1, 2)
-        line = {**_named(sheet, role, "arrow", parts[0].name), "mode": "lines", "hoverinfo": "skip", "x": parted[:, 0], "y": parted[:, 1]}
+        kind = next((kind for kind in ("arrow", "line", "point") if legend_place(sheet.spec, kind, role)), "arrow")
+        named, listed = _named(sheet, role, kind, parts[0].name), kind != "point"  # arrows of marks come and go with these
+        line = {**named, "mode": "lines", "hoverinfo": "skip", "x": parted[:, 0], "y": parted[:, 1]}
         opacity = float(weight.mean()) if len(weight) else 1.0
-        yield {**line, "line": {"color": style.casing, "width": 3.4}, "opacity": 0.6 * opacity, "showlegend": False}
-        pale = style.color == sheet.theme.background  # only its heads, which have a dark edge, can be seen in the legend
+        pale = style.color == sheet.theme.background  # only its heads, which have a dark edge, or its casing can be seen in the legend
+        pointed = any((part.strokes.head > 0).any() for part in parts)
+        casing = {"line": {"color": style.casing, "width": 3.4}, "opacity": 0.6 * opacity}
+        yield {**line, **casing, "showlegend": listed and pale and not pointed}
         stroke = {"color": style.color, "width": 1.7, "dash": "5px,3px" if style.dash else "solid"}
-        yield {**line, "line": stroke, "opacity": opacity, "showlegend": not pale}
-        yield {**_head_trace(sheet, role, parts, weight), "showlegend": pale}
+        yield {**line, "line": stroke, "opacity": opacity, "showlegend": listed and not pale}
+        yield {**named, **_head_trace(sheet, role, parts, weight), "showlegend": listed and pale and pointed}
 
 
 @dataclass(frozen=True, eq=False)
@@ -343,9 +351,9 @@ def _head_trace(sheet: _Sheet, role: Role, parts: list[_Arrows], weight: NDArray
     text = [escape(printable(label)) for part in parts for label in (part.label or ("",) * len(part.weight))]
     style = sheet.theme.roles[role]
     edge = {"width": 0.7, "color": style.casing}
-    marker = {"symbol": "arrow", "size": HEAD_PX, "angle": angle, "color": style.color, "opacity": weight, "line": edge}
+    size = np.concatenate([HEAD_PX * (part.strokes.head > 0) for part in parts])
+    marker = {"symbol": "arrow", "size": size, "angle": angle, "color": style.color, "opacity": weight, "line": edge}
     return {
-        **_named(sheet, role, "arrow", parts[0].name),
         "mode": "markers",
         "hovertemplate": HOVER,
         "x": tips[:, 0],
@@ -367,16 +375,17 @@ def _point_traces(sheet: _Sheet) -> Iterator[dict[str, Any]]:
         xy = np.concatenate([sheet.boxes[number].at(layer.xy_px, sheet.spec.panels[number]) for number, layer in members])
         shown = [(number, *point, -1.0) for number, layer in members for point in layer.xy_px.tolist()]
         text = [escape(printable(label)) for _, layer in members for label in (layer.label or ("",) * len(layer.xy_px))]
-        marker = {"symbol": SYMBOLS[mark], "size": 9, "color": sheet.theme.roles[role].color, "line": {"width": 2.5}}
-        named = _named(sheet, role, "point", members[0][1].name)
+        style, edged = sheet.theme.roles[role], mark in ARMS
+        edge = {"width": 1.2, "color": style.casing} if edged else {"width": 2.5}
+        marker = {"symbol": SYMBOLS[mark], "size": 10 if edged else 9, "color": style.color, "line": edge}
+        named = _named(sheet, role, "point", members[0][1].name, mark)
         named |= {"mode": "markers", "hovertemplate": HOVER}
         yield {**named, "x": xy[:, 0], "y": xy[:, 1], "marker": marker, "text": text, "customdata": np.array(shown).reshape(-1, 4)}
 
 
-def _named(sheet: _Sheet, role: Role, kind: str, fallback: str) -> dict[str, Any]:
+def _named(sheet: _Sheet, role: Role, kind: str, fallback: str, marker: str = "") -> dict[str, Any]:
     """Name and place in the legend, taken from the figure's own legend where that speaks of the role."""
-    entries = [entry for key in sheet.spec.keys if isinstance(key, LegendKey) and key.kind == kind for entry in key.entries]
-    rank, name = next(((rank, text) for rank, (entry, text) in enumerate(entries) if entry == role), (len(entries), fallback))
+    rank, name = legend_place(sheet.spec, kind, role, marker) or (999, fallback)
     group = {"legendgroup": f"{kind} {role}", "legendrank": rank + (1000 if kind == "point" else 0)}
     return {"type": "scatter", "name": escape(printable(name)), **group}
 

@@ -48,6 +48,15 @@ class Theme:
 
 _DASH = (3.0, 1.6)
 
+_PARTS: Mapping[Role, Style] = {
+    "region_1": Style("#ff3b30", casing="#000000", width_pt=0.8),
+    "region_2": Style("#ffd60a", casing="#000000", width_pt=0.8),
+    "region_3": Style("#ffffff", casing="#000000", width_pt=0.8),
+    "region_4": Style("#22d3ee", casing="#000000", width_pt=0.8),
+    "border": Style("#ffffff", casing="#000000", width_pt=0.45, dash=_DASH),
+}
+"""Marks of the parts of a picture: they lie on pictures alone, so that they look the same on every page."""
+
 FILL_OPACITY = 0.7
 """Opacity of the inside of a filled outline; its line is opaque."""
 
@@ -66,6 +75,7 @@ THEMES: Mapping[str, Theme] = {
             "region": Style("#9b3fb5"),
             "peak": Style("#ffffff", casing="#000000"),
             "neutral": Style("#404040"),
+            **_PARTS,
         },
     ),
     "dark": Theme(
@@ -82,6 +92,7 @@ THEMES: Mapping[str, Theme] = {
             "region": Style("#d08be6", casing="#000000"),
             "peak": Style("#ffffff", casing="#000000"),
             "neutral": Style("#d8d8d8", casing="#000000"),
+            **_PARTS,
         },
     ),
 }

@@ -197,6 +197,12 @@ def models_with(view: str) -> tuple[str, ...]:
     return (*sorted(shipped), *(entry.name for entry in vizkit.architectures(view)))
 
 
+def twin_of(name: str) -> str:
+    """The network without the module that was trained beside a checkpoint; empty where there is none."""
+    twin = _card(name).get("twin") or ""
+    return twin if twin in checkpoint_names() else ""
+
+
 def checkpoint_names() -> set[str]:
     """Models with trained weights."""
     return {entry.name for entry in vizkit.checkpoints()}

@@ -34,12 +34,12 @@ def choose(network: Network) -> Choice:
     Raises:
         SettingError: settings that do not go together.
     """
-    from vizkit.motion.dcf.analysis import STAGES, TEMPORAL_RANGE, dcf_blocks
+    from vizkit.motion.dcf.analysis import TEMPORAL_RANGE, dcf_blocks, first_stages
     from vizkit.motion.dcf.figure import Look
 
     ranges = {block.stage: found.temporal_range for block, found in dcf_blocks(network)}
     known = [stage.name for stage in network.stages]
-    own = [name for name in known if name in ranges] or known[:STAGES]
+    own = [name for name in known if name in ranges] or first_stages(network)
     kind = params_of(module("dcf"))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         values = _controls(kind, ["source"], {"source": ["cosine", "model"] if ranges else ["cosine"]})

@@ -25,6 +25,11 @@ AfterPlan = Mapping[str, Callable[[int], nn.Module]]
 
 ``carried`` is what the module before it handed on, None for the first one; it is passed on untouched, at the size it was made."""
 
+BesidePlan = Mapping[str, Callable[[int, int], nn.Module]]
+"""Stage name -> builder, from the stage's channels and frames, of a module beside the stages: the stage's output -> a vector [B, length].
+
+The head takes the vector; the module says its length as ``out_features``."""
+
 
 @dataclass(frozen=True)
 class Level:
@@ -109,16 +114,23 @@ class ClipStage(nn.Module):
 
 
 class PooledHead(nn.Module):
-    """Mean over time and space, dropout, linear."""
+    """Mean over time and space, joined with the vectors of modules beside the stages; dropout, linear.
 
-    def __init__(self, channels: int, num_classes: int, dropout: float) -> None:
+    Args:
+        channels: of the last stage.
+        num_classes: outputs.
+        dropout: before the linear layer.
+        joined: length of all vectors together.
+    """
+
+    def __init__(self, channels: int, num_classes: int, dropout: float, joined: int = 0) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(channels, num_classes)
+        self.fc = nn.Linear(channels + joined, num_classes)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, C, T, H, W] -> logits [B, classes]."""
-        logits: torch.Tensor = self.fc(self.dropout(x.mean((2, 3, 4))))
+    def forward(self, x: torch.Tensor, *vectors: torch.Tensor) -> torch.Tensor:
+        """[B, C, T, H, W] and vectors [B, length] -> logits [B, classes]."""
+        logits: torch.Tensor = self.fc(self.dropout(torch.cat([x.mean((2, 3, 4)), *vectors], 1)))
         return logits
 
 
@@ -131,12 +143,14 @@ class ClipNetwork(nn.Module):
     Args:
         stem: first layers, without temporal stride.
         levels: the four stages.
-        head: output of res5 -> logits.
+        head: output of res5 -> logits; where there are modules beside the stages, its builder from the length of all their vectors.
         geometry: where the cells of the stem's output lie.
         frames: length of the clips that the modules of ``inserted`` are built for.
         inserted: modules inside the stages.
         after: modules after whole stages.
         after_name: what the blocks of ``after`` are called: ``"res2.dcf"``.
+        beside: modules beside the stages.
+        beside_name: what the blocks of ``beside`` are called: ``"res4.kpsem"``.
 
     Raises:
         ValueError: a plan for a block or a stage that is not there.
@@ -146,20 +160,23 @@ class ClipNetwork(nn.Module):
         self,
         stem: nn.Module,
         levels: Sequence[Level],
-        head: nn.Module,
+        head: nn.Module | Callable[[int], nn.Module],
         *,
         geometry: CellGeometry,
         frames: int = 1,
         inserted: InsertPlan | None = None,
         after: AfterPlan | None = None,
         after_name: str = "after",
+        beside: BesidePlan | None = None,
+        beside_name: str = "beside",
     ) -> None:
         super().__init__()
-        plan, follow = dict(inserted or {}), dict(after or {})
+        plan, follow, aside = dict(inserted or {}), dict(after or {}), dict(beside or {})
         self.stem = stem
         self.stages: tuple[Stage, ...] = ()
         self.blocks: tuple[Block, ...] = ()
         followers: dict[str, nn.Module] = {}
+        attached: dict[str, nn.Module] = {}
         stride_frames = 1
         for name, level in zip(STAGE_NAMES, levels, strict=True):
             geometry = geometry.through(3, level.stride, 1)
@@ -173,11 +190,16 @@ class ClipNetwork(nn.Module):
             if name in follow:
                 followers[name] = follow.pop(name)(level.channels)
                 self.blocks += (Block(f"{name}.{after_name}", f"after.{name}", name),)
-        if plan or follow:
+            if name in aside:
+                attached[name] = aside.pop(name)(level.channels, frames)
+                self.blocks += (Block(f"{name}.{beside_name}", f"beside.{name}", name),)
+        if plan or follow or aside:
             has = ", ".join(f"{name} of {len(level.blocks)}" for name, level in zip(STAGE_NAMES, levels, strict=True))
-            raise ValueError(f"there is no place for modules at {[*plan, *follow]}; the stages and their residual blocks: {has}")
-        self.after = nn.ModuleDict(followers)
-        self.head = head  # last, as its last layer is the classifier by which the number of classes of a file is checked
+            raise ValueError(f"there is no place for modules at {[*plan, *follow, *aside]}; the stages and their residual blocks: {has}")
+        self.after, self.beside = nn.ModuleDict(followers), nn.ModuleDict(attached)
+        joined = sum(module.out_features for module in attached.values())  # type: ignore[misc]
+        # last, as its last layer is the classifier by which the number of classes of a file is checked
+        self.head = head if isinstance(head, nn.Module) else head(joined)
 
     def features(self, clip: torch.Tensor) -> dict[str, torch.Tensor]:
         """Outputs of the stages, name -> [B, C, T', H', W'], for a clip [B, 3, T, H, W], before a module that follows the stage."""
@@ -185,9 +207,12 @@ class ClipNetwork(nn.Module):
 
     def forward(self, clip: torch.Tensor) -> torch.Tensor:
         """[B, 3, T, H, W] -> logits [B, classes]."""
-        for _, _, onward in self._walk(clip):
+        vectors = []
+        for name, own, onward in self._walk(clip):
             last = onward
-        logits: torch.Tensor = self.head(last)
+            if name in self.beside:
+                vectors.append(self.beside[name](own))
+        logits: torch.Tensor = self.head(last, *vectors)
         return logits
 
     def _walk(self, clip: torch.Tensor) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:

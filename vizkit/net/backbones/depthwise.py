@@ -99,7 +99,7 @@ def load_image_weights(network: ClipNetwork, weights: Mapping[str, torch.Tensor]
         CheckpointError: weights of another network.
     """
     own = network.state_dict()
-    kept = ("after.",) if classifier else ("after.", "head.")
+    kept = ("after.", "beside.") if classifier else ("after.", "beside.", "head.")
     names = {image_key(key): key for key in own if ".temporal." not in key and not key.startswith(kept)}
     given = {key for key in weights if classifier or not key.startswith("fc.")}
     if names.keys() != given:

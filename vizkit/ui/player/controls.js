@@ -1,6 +1,7 @@
 /** The buttons around the canvas: transport, layers, keys of the figure, the sheet of shortcuts. */
 
 import { el, icon, sizeCanvas, readable } from "./dom.js";
+import { mark } from "./draw.js";
 
 const SPEEDS = [0.25, 0.5, 1, 2];
 
@@ -76,7 +77,7 @@ export function syncTransport(view, figure, state) {
 
 /** One row per layer: a check box, what its marks look like, its name, its opacity. Rebuilt when the figure has other layers. */
 export function buildLayers(view, figure, layers, on) {
-  const rows = figure.layerList.map(({ name, role, kind }) => {
+  const rows = figure.layerList.map(({ name, role, kind, marker, head }) => {
     const set = layers.get(name);
     const check = el("input", { type: "checkbox", checked: set.visible, onchange: () => on.layer(name, check.checked) });
     const slider = el("input", {
@@ -84,7 +85,7 @@ export function buildLayers(view, figure, layers, on) {
       "aria-label": `Opacity of ${name}`, oninput: () => on.opacity(name, Number(slider.value) / 100),
     });
     const text = el("span", { title: name }, name);
-    return el("div", { class: "layer" }, el("label", {}, check, role ? sampleOf(figure.roles[role], kind) : "", text), slider);
+    return el("div", { class: "layer" }, el("label", {}, check, role ? sampleOf(figure.roles[role], kind === "arrows" && !head ? "lines" : kind, marker) : "", text), slider);
   });
   view.layers.replaceChildren(...rows);
   view.layers.hidden = rows.length < 2;
@@ -117,31 +118,45 @@ function colorWheel(key) {
 }
 
 function legend(key, figure) {
-  const kind = key.sample === "point" ? "points" : "arrows";
-  return el("div", { class: "key" }, ...key.entries.map(([role, text]) => el("div", { class: "entry" }, sampleOf(figure.roles[role], kind), el("span", {}, text))));
+  const entries = key.entries.map(([role, text], place) => {
+    const marker = key.markers[place] || markerOf(figure, role);
+    return el("div", { class: "entry" }, sampleOf(figure.roles[role], `${key.sample}s`, marker), el("span", {}, text));
+  });
+  return el("div", { class: "key" }, ...entries);
+}
+
+/** The shape that a role's marks have in the figure. */
+function markerOf(figure, role) {
+  const listed = figure.layerList.find((layer) => layer.role === role && layer.marker);
+  return listed && listed.marker;
 }
 
 /** A small canvas that shows one mark of a role on its casing. */
-function sampleOf(style, kind) {
+function sampleOf(style, kind, marker) {
   const canvas = el("canvas", { class: "sample", "aria-hidden": "true" });
   const context = sizeCanvas(canvas, 30, 14);
-  const marked = kind === "points" || kind === "polygons";
+  if (kind === "points") mark(context, marker || "square", 15, 7, 10, style);
+  else sampleLine(context, style, kind);
+  return canvas;
+}
+
+function sampleLine(context, style, kind) {
   context.lineJoin = "round";
   for (const [color, wider] of [[style.casing, 2], [style.color, 0]]) {
     context.strokeStyle = context.fillStyle = color;
     context.lineWidth = 2 + wider;
-    if (marked) context.strokeRect(10, 2, 10, 10);
-    else sampleArrow(context, style, wider);
+    if (kind === "polygons") context.strokeRect(10, 2, 10, 10);
+    else sampleArrow(context, style, wider, kind !== "lines");
   }
-  return canvas;
 }
 
-function sampleArrow(context, style, wider) {
+function sampleArrow(context, style, wider, pointed) {
   context.setLineDash(style.dash.map((part) => 2 * part));
   context.beginPath();
   context.moveTo(2, 7);
-  context.lineTo(21, 7);
+  context.lineTo(pointed ? 21 : 28, 7);
   context.stroke();
+  if (!pointed) return;
   context.setLineDash([]);
   context.beginPath();
   for (const corner of [[28, 7], [19, 3], [19, 11]]) context.lineTo(...corner);

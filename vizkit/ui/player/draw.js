@@ -10,6 +10,13 @@ const SHORT_PX = 40;
 const CASING_OPACITY = 0.7;
 const FILL_OPACITY = 0.7;
 const TITLE_FONT_PX = 12;
+/** Ends of the arms of marks, for half a side of 1: the same as in print. */
+const ARMS = {
+  cross: [[-0.8, -0.8], [0.8, 0.8], [-0.8, 0.8], [0.8, -0.8]],
+  plus: [[-1, 0], [1, 0], [0, -1], [0, 1]],
+  star: [[0, -1], [0, 1], [-0.87, -0.5], [0.87, 0.5], [-0.87, 0.5], [0.87, -0.5]],
+  fork: [[-0.87, -0.5], [0.87, -0.5], [0, 1]],
+};
 
 /**
  * @typedef {Object} Scene what one painting needs
@@ -163,14 +170,15 @@ function paintPoints(context, scene, box) {
   context.globalAlpha = 1;
 }
 
-function mark(context, marker, x, y, side, style) {
+/** Draw one mark; those made of lines run from arm to arm through the middle. */
+export function mark(context, marker, x, y, side, style) {
   const half = side / 2;
   context.beginPath();
-  if (marker === "cross") {
-    context.moveTo(x - half, y);
-    context.lineTo(x + half, y);
-    context.moveTo(x, y - half);
-    context.lineTo(x, y + half);
+  if (ARMS[marker]) {
+    ARMS[marker].forEach(([right, down], arm) => {
+      if (arm) context.lineTo(x, y);
+      context.lineTo(x + right * half, y + down * half);
+    });
   } else if (marker === "square") context.rect(x - half, y - half, side, side);
   else context.arc(x, y, marker === "dot" ? half / 2 : half, 0, 2 * Math.PI);
   strokeTwice(context, style, style.width * PX_PER_PT, []);
@@ -250,6 +258,7 @@ function arrow(context, line, style, thickness) {
   context.moveTo(...shaft.start);
   context.quadraticCurveTo(...shaft.control, ...shaft.end);
   strokeTwice(context, style, width, style.dash.map((part) => part * width));
+  if (!line.head) return;
   context.beginPath();
   for (const corner of headOf(line)) context.lineTo(...corner);
   context.closePath();
@@ -279,5 +288,5 @@ function paintCursor(context, { figure, cursor, aim }, box) {
   if (!cursor || cursor.w !== panel.w || cursor.h !== panel.h) return;
   if (!aim && !panel.layers.some((layer) => layer.kind === "image" || layer.kind === "motion")) return;
   const [x, y] = toCanvas(box, panel, cursor.x, cursor.y);
-  mark(context, "cross", x, y, 11, { color: "#111111", casing: "#ffffff", width: 0.5 });
+  mark(context, "plus", x, y, 11, { color: "#111111", casing: "#ffffff", width: 0.5 });
 }

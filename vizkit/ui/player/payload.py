@@ -200,7 +200,7 @@ def _keys(keys: Sequence[Key]) -> list[dict[str, Any]]:
 def _key(key: ColorBarKey | LegendKey) -> dict[str, Any]:
     if isinstance(key, ColorBarKey):
         return {"kind": "bar", "label": key.label, "limits": list(key.limits), "colors": key.colors, "note": key.note}
-    return {"kind": "legend", "sample": key.kind, "entries": [list(entry) for entry in key.entries]}
+    return {"kind": "legend", "sample": key.kind, "entries": [list(entry) for entry in key.entries], "markers": list(key.markers)}
 
 
 def _wheel(keys: Sequence[WheelKey]) -> dict[str, Any]:

@@ -367,7 +367,8 @@ function readFigure(figure) {
   const panels = figure.panels.map((panel) => ({ ...panel, ...words(figure, panel), layers: panel.layers.map(readLayer) }));
   const layerList = new Map();
   for (const layer of [...panels.flatMap((panel) => panel.layers), ...figure.links]) {
-    if (!layerList.has(layer.name)) layerList.set(layer.name, { name: layer.name, role: layer.role, kind: layer.kind, opacity: layer.opacity, visible: true });
+    const { name, role, kind, marker, head, opacity } = layer;
+    if (!layerList.has(name)) layerList.set(name, { name, role, kind, marker, head, opacity, visible: true });
   }
   return { ...figure, luts, wheel: decodeBytes(figure.wheel), panels, layerList: [...layerList.values()] };
 }

@@ -1,0 +1,32 @@
+"""KPSEM: key points and their shifts, where each set splits the frames, and Grad-CAM beside that of a baseline."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from vizkit.catalog import module
+from vizkit.ui import page, panels
+from vizkit.ui.attention import side_by_side
+from vizkit.ui.export import export_buttons
+from vizkit.ui.key_points import CENTRES, centres, choose, twins
+
+scene = page.setup(module("kpsem").title, about=module("kpsem").how_to_read)
+page.clip_caption(scene)
+panels.neighbours_hint(scene)
+
+shown = panels.picture(scene, "kpsem", partial(choose, scene), key="kpsem", controls_px=148)
+if shown:
+    split = None
+    if shown.record.learned and shown.record.regions > 1:
+        st.subheader("Where each set splits the frames", anchor=False)
+        st.markdown(CENTRES)
+        with page.guarded():
+            split = panels.further(scene, "kpsem", centres(shown.choice), key="centres")
+    st.subheader("What speaks for the label", anchor=False)
+    with page.guarded():
+        maps = side_by_side(scene, shown.network, twins(scene.model))
+        pictures = {"key points": shown, "centres": split, **{f"Grad-CAM of {name}": found for name, found in maps.items()}}
+        export_buttons({name: found.spec for name, found in pictures.items() if found}, key="export")
+        panels.account(shown, split, *maps.values())

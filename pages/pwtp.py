@@ -1,0 +1,28 @@
+"""PWTP: static and dynamic appearance of every segment beside other pictures of motion; fit the projection to the clip."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from vizkit.catalog import module
+from vizkit.ui import page, panels
+from vizkit.ui.appearance import choose, frame_by_frame, shaken
+from vizkit.ui.export import export_buttons
+
+scene = page.setup(module("pwtp").title, about=module("pwtp").how_to_read)
+with page.guarded(stop=True):
+    scene = shaken(scene)
+page.clip_caption(scene)
+panels.neighbours_hint(scene)
+
+shown = panels.picture(scene, "pwtp", partial(choose, scene), key="pwtp", controls_px=148)
+if shown:
+    st.subheader("One segment, frame by frame", anchor=False)
+    with page.guarded():
+        choice = frame_by_frame(shown.choice, len(shown.record.dynamic))
+        inside = panels.further(scene, "pwtp", choice, key="segment")
+        pictures = {"segments": shown, "one segment": inside}
+        export_buttons({name: found.spec for name, found in pictures.items() if found}, key="export")
+        panels.account(shown, inside)
