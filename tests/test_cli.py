@@ -394,6 +394,19 @@ def test_world_writes_frames_and_truth(tmp_path: Path) -> None:
         assert arrays["flow_px"][moving][:, 0].mean() < 0
 
 
+def test_world_shakes_its_camera(tmp_path: Path) -> None:
+    arrays = []
+    for shake in (0, 3):
+        out = tmp_path / f"{shake}.npz"
+        assert run("world", "--frames", 4, "--size", 32, "--shake", shake, "--out", out).status == 0
+        with np.load(out) as found:
+            arrays.append((found["frames"], found["camera"]))
+    assert not np.array_equal(arrays[0][0], arrays[1][0])
+    jumps = np.abs(arrays[1][1][..., 2] - arrays[0][1][..., 2])
+    assert 0 < jumps.max() <= 6, "relative to the first frame, which jumps too"
+    assert run("world", "--shake", 17, "--out", tmp_path / "x.npz").status == 2
+
+
 def test_world_writes_a_film_that_opens_again(tmp_path: Path) -> None:
     from vizkit.clip import open_clip
 
@@ -403,7 +416,8 @@ def test_world_writes_a_film_that_opens_again(tmp_path: Path) -> None:
     assert (clip.frames, clip.size_wh) == (6, (64, 64))
 
 
-def test_score() -> None:
+def test_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vizkit.motion.gradcam.score.CURVE_CLIPS", 0)  # sixty passes a clip; tests/motion/gradcam has them
     said = run("score", "tiny", "--clips", 2, "--json")
     assert said.status == 0
     assert said.json.keys() == {"checkpoint", "digest", "clips", "seed", "scores"}

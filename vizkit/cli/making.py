@@ -26,11 +26,12 @@ SPLITS = ("train", "test", "demo")
 @click.option("--seed", default=0, show_default=True, type=int, help="Another seed is another world of clips.")
 @click.option("--frames", default=8, show_default=True, type=int)
 @click.option("--size", default=112, show_default=True, type=int, help="Side of the frames in pixels.")
+@click.option("--shake", default=0, show_default=True, type=int, help="Pixels that the camera jumps by at most, from frame to frame.")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="X.npz (frames, label, truth) or X.webm (frames)."
 )
 @as_json
-def world(label: str | None, index: int, split: str, seed: int, frames: int, size: int, out: Path, as_json: bool) -> None:
+def world(label: str | None, index: int, split: str, seed: int, frames: int, size: int, shake: int, out: Path, as_json: bool) -> None:
     """Render a clip of the motion world, whose motion is known exactly.
 
     LABEL is the class, e.g. "moving left"; without it the index decides. An unknown label lists the known ones.
@@ -40,7 +41,7 @@ def world(label: str | None, index: int, split: str, seed: int, frames: int, siz
     writers = {".npz": _npz, ".webm": _webm}
     if out.suffix.lower() not in writers:
         raise SettingError(f"{out.name}: a clip is written as {' or '.join(writers)}; name the file so.", code="unknown_suffix")
-    made = clip(index, split=split, seed=seed, label=label, frames=frames, side_px=size)
+    made = clip(index, split=split, seed=seed, label=label, frames=frames, side_px=size, shake=shake)
     write_file(out, writers[out.suffix.lower()](made))
     shapes = {name: list(getattr(made.truth, name).shape) for name in TRUTH}
     if as_json:

@@ -167,7 +167,7 @@ def _notes(run: ProbedRun, volume: AttentionVolume) -> tuple[str, ...]:
     if volume.zero_because:
         notes.append(volume.zero_because)
     if not METHODS[volume.method].uses_label:
-        notes.append(f"{METHODS[volume.method].title} does not depend on the label.")
+        notes.append(f"{METHODS[volume.method].title}: this map does not depend on the label.")
     if METHODS[volume.method].decomposes:
         notes.append("The sign of a principal component is arbitrary: what is shown as above zero may as well be below.")
     if volume.undefined_cells:

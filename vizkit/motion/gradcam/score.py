@@ -15,10 +15,9 @@ from vizkit.figure.place import heat_on_pixels
 from vizkit.figure.spec import HeatLayer
 from vizkit.motion.gradcam.analysis import ClassAttention, unavailable
 from vizkit.motion.gradcam.curves import curve_areas, step_of_frames
-from vizkit.net.attention import attend
 from vizkit.net.probe import probe
 from vizkit.statistics import mean_over_clips
-from vizkit.world import LABELS, Truth, clip
+from vizkit.world import LABELS, Truth, WorldClip, clip
 
 if TYPE_CHECKING:
     from vizkit.contracts import AttentionVolume, SampledClip
@@ -58,18 +57,24 @@ def score(network: Network, *, clips: int = 200, seed: int = 0) -> dict[str, Sco
     collected: dict[str, list[float]] = {}
     for index in range(clips):
         world = clip(index, seed=seed, frames=frames, side_px=SIDE_PX)
-        run = probe(network, world.clip, sampling=sampling)
-        volume = attend(run, target=world.label)
+        run, volume = _mapped(network, world, sampling)
         measured = energy_in_actor(volume, run.clip, world.truth)
         if index < CURVE_CLIPS:
             measured |= _curves(run, volume, np.random.default_rng([seed, index]))
         for name, other in shuffled.items():
-            of_other = attend(probe(other, world.clip, sampling=sampling), target=world.label)
+            _, of_other = _mapped(other, world, sampling)
             measured |= {f"{name}_rank_correlation": rank_correlation(volume.signed, of_other.signed)}
         for name, value in measured.items():
             collected.setdefault(name, []).append(value)
     arrays = {name: [np.array([value]) for value in values if np.isfinite(value)] for name, values in collected.items()}
     return {f"gradcam.{name}": mean_over_clips(values) for name, values in arrays.items() if values}
+
+
+def _mapped(network: Network, world: WorldClip, sampling: Sampling) -> tuple[ProbedRun, AttentionVolume]:
+    """A run, and its map for the true label at the last stage."""
+    run = probe(network, world.clip, sampling=sampling, attention=world.label)
+    assert run.attention is not None
+    return run, run.attention
 
 
 def judge(result: ClassAttention, truth: Truth) -> dict[str, float]:
