@@ -140,6 +140,8 @@ def test_exact_form_depends_neither_on_brightness_nor_on_size() -> None:
     torch.testing.assert_close(dynamic_image(4 * clip, exact=True), found / 4)
     torch.testing.assert_close(dynamic_image(clip + 0.3, exact=True), found)
     torch.testing.assert_close(dynamic_image(clip.repeat(1, 1, 1, 2, 2), exact=True), found.repeat(1, 1, 2, 2))
+    faint = dynamic_image((1e-22 * clip).float(), exact=True)
+    torch.testing.assert_close(faint.double() * 1e-22, found, rtol=1e-3, atol=1e-3 * float(found.abs().max()))
 
 
 def test_exact_form_in_float32_is_that_in_float64() -> None:

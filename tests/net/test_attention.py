@@ -161,6 +161,14 @@ def test_finer_cam_compares_with_the_nearest_logits(noise: Noise) -> None:
     assert not np.allclose(found.signed, attend(run).signed)
 
 
+def test_finer_cam_needs_a_second_label(noise: Noise) -> None:
+    run = run_of(Volume(1), noise)
+    assert attend(run).target == 0
+    with pytest.raises(SettingError, match="the network knows one label only"):
+        attend(run, method="finercam")
+    assert attend(run_of(Volume(2), noise), method="finercam").signed.any()
+
+
 def test_grad_cam_of_a_linear_head_is_the_class_activation_map(noise: Noise) -> None:
     """logit = w . mean(a) + b: every channel's weight is w / cells."""
     module = Volume()

@@ -92,8 +92,9 @@ def _range_of(schema: Mapping[str, Any]) -> str:
     high = schema.get("maximum", schema.get("exclusiveMaximum"))
     kind = {"null": "none", "array": "list"}.get(str(schema.get("type", "value")), str(schema.get("type", "value")))
     if kind == "list":
-        words = schema.get("items", {}).get("type") == "string"
-        return "names, separated by commas" if words else "list; --point t,x,y on the command line"
+        points = "list; --point t,x,y on the command line"
+        words = {"string": "names, separated by commas", "integer": "whole numbers, separated by commas", "array": points}
+        return words.get(str(schema.get("items", {}).get("type")), kind)
     if low is None and high is None:
         return kind
     return f"{kind} {low if low is not None else ''}..{high if high is not None else ''}"

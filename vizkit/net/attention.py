@@ -107,7 +107,7 @@ def attend(run: ProbedRun, *, stage: str | None = None, target: str | int = PRED
         The raw map, not scaled.
 
     Raises:
-        SettingError: an unknown stage, label or method, or a map that is too large to be decomposed.
+        SettingError: an unknown stage, label or method, a map that is too large to be decomposed, or no label to compare with.
         NotAvailableError: a method that cannot be had of a clip, a network without stages, or one that does not repeat itself.
     """
     check_method(method)
@@ -199,6 +199,8 @@ def _scalar(prediction: Prediction, index: int, method: str) -> Scalar:
     """What is derived: the label's logit, for Finer-CAM its distance from the logits nearest to it."""
     if method != "finercam":
         return lambda logits: logits[index]
+    if len(prediction.logits) < 2:
+        raise SettingError("method is 'finercam', which holds a label against others, but the network knows one label only.", code="method")
     from pytorch_grad_cam.utils.model_targets import FinerWeightedTarget
 
     nearest = np.argsort(np.abs(prediction.logits - prediction.logits[index]), kind="stable")

@@ -121,7 +121,7 @@ def _begin_graph(network: Network, tree: nn.Module, wanted: Mapping[str, Any], h
 
 
 def _attend(run: ProbedRun, wanted: Mapping[str, Any], begun: Begun | None, logits: torch.Tensor) -> AttentionVolume:
-    from vizkit.net.attention import attend  # loads the grad-cam library, which takes a second
+    from vizkit.net.attention import attend  # loads the grad-cam library, which takes seconds
     from vizkit.net.head import Head, keep_head
 
     if begun is not None:

@@ -114,6 +114,7 @@ def test_named_channels_are_taken_in_their_order() -> None:
     ("params", "told"),
     [
         ({"channels": (4,)}, r"channels has 4, but res4 has channels 0\.\.3"),
+        ({"channels": "a,b"}, r"channels \(whole numbers, separated by commas\)"),
         ({"set_shown": 1}, r"set_shown is 1, but res4 has sets 0\.\.0"),
         ({"regions": 5}, "regions is 5, but a square number"),
         ({"regions": 9, "block": "res7"}, r"(?i)unknown block 'res7'.*res2.*res5"),
@@ -188,4 +189,6 @@ def test_a_block_that_is_switched_off_is_not_shown() -> None:
     without = probe(run.network, run.clip, without=name)
     with pytest.raises(NotAvailableError, match="switched off"):
         analyze(without, Params(block=name))
-    assert not analyze(without, Params()).learned
+    found = analyze(without, Params())
+    assert not found.learned
+    assert f"Switched off in this run: {name}." in found.notes

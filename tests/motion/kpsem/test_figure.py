@@ -81,7 +81,10 @@ def test_opacity_is_the_match_or_the_region_s_weight(result: KeyPointShifts) -> 
 
 def test_words_of_an_arrow_tell_its_match(result: KeyPointShifts) -> None:
     (words,) = arrows(draw(result))["region_3"].label
-    assert words.startswith("bottom left, channel 0: shift (+2.84, -0.18) cells; best match 0.92 with bottom right; region weight 0.24")
+    told = "bottom left, channel 0: weighted shift (+2.84, -0.18) cells; best match 0.92 with bottom right; region weight 0.24"
+    assert words.startswith(told)
+    (hard,) = arrows(draw(result, arrows="hard"))["region_3"].label
+    assert hard.startswith("bottom left, channel 0: hard shift (+3.00, +0.00) cells")
 
 
 def test_short_shifts_and_none_are_not_drawn(result: KeyPointShifts) -> None:

@@ -427,7 +427,7 @@ def test_a_module_that_cannot_be_is_refused(options: dict[str, object], words: s
 
 CALLED: list[tuple[Callable[[], object], str]] = [
     (lambda: KPSEM(8, 4)(torch.zeros(1, 8, 1, 6, 6)), "x has 1 frame, but key points shift between at least 2"),
-    (lambda: KPSEM(8, 4)(torch.zeros(1, 8, 6, 6, 6)), "has 6 frames where key point shifts of 4 are embedded"),
+    (lambda: KPSEM(8, 4)(torch.zeros(1, 8, 6, 6, 6)), "The features have 6 steps in time where key point shifts of 4 are embedded"),
     (lambda: KPSEM(8, 4)(torch.zeros(1, 8, 4, 1, 6)), "The map has 1 x 6 cells, but 4 regions need at least 2 x 2"),
     (lambda: KPSEM(8, 4, 8, 9)(torch.zeros(1, 8, 4, 6, 2)), "The map has 6 x 2 cells, but 9 regions need at least 3 x 3"),
     (lambda: KPSEM(8, 4)(torch.zeros(1, 6, 4, 6, 6)), r"x has shape \(1, 6, 4, 6, 6\), but \[B, 8, T, H, W\]"),

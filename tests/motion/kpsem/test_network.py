@@ -186,7 +186,7 @@ def test_networks_that_cannot_be_are_refused(options: dict[str, Any], words: str
 
 def test_clips_that_do_not_fit_are_refused_in_one_sentence() -> None:
     network, sampled = small(), clip(1, side_px=64, frames=8).clip
-    with pytest.raises(SettingError, match="A clip has 4 frames where key point shifts of 2 are embedded"):
+    with pytest.raises(SettingError, match="The features have 4 steps in time where key point shifts of 2 are embedded"):
         probe(network, sampled, sampling=Sampling(segments=8, frames=8, short_side_px=64, crop_px=64))
     with pytest.raises(SettingError, match="x has 1 frame, but key points shift between at least 2"):
         probe(network, sampled, sampling=Sampling(segments=2, frames=2, short_side_px=64, crop_px=64))

@@ -168,11 +168,15 @@ def test_the_bound_is_what_the_best_subspaces_leave() -> None:
 
 
 def test_training_on_enopr_lowers_it_the_same_way_every_time(still: MovingShapes) -> None:
-    first = train_alone(still.clips, steps=2, seed=0)
+    clips = still.clips.repeat(2, 1, 1, 1, 1)
+    untrained, first = train_alone(clips, steps=0, seed=0), train_alone(clips, steps=12, seed=0)
     torch.rand(4)
-    again = train_alone(still.clips, steps=2, seed=0)
+    again = train_alone(clips, steps=12, seed=0)
     assert torch.equal(first.out.weight, again.out.weight)
     assert not first.training
+    assert float(enopr(residual_of(first, clips))) < 0.9 * float(enopr(residual_of(untrained, clips)))
+    with pytest.raises(ValueError, match="6 clips, at least 8"):
+        train_alone(still.clips, steps=2, seed=0)
 
 
 def values_of(**changes: float) -> tuple[Measured, ...]:

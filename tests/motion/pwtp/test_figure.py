@@ -152,7 +152,7 @@ def test_without_a_residual_flat_grey_is_said(result: DynamicAppearance) -> None
     nothing = {name: np.zeros_like(getattr(result, name)) for name in ("dynamic", "dynamic_image", "dynamic_image_exact", "rgb_difference")}
     spec = draw(replace(result, **nothing))
     assert (pixels(spec, "dynamic 0") == 128).all()
-    assert any(note.startswith("No residual in dynamic appearance (DA), |DA|, dynamic image (DI)") for note in spec.notes)
+    assert any(note.startswith("Nothing to show in dynamic appearance (DA), |DA|, dynamic image (DI)") for note in spec.notes)
     assert not any("noise" in note for note in spec.notes), "what is flat shows nothing"
     assert set(bars(spec)) == {"cosine to a constant"}
 
@@ -164,7 +164,7 @@ def test_a_clip_in_which_next_to_nothing_changes_is_said_to_show_noise(result: D
     still = {name: np.zeros_like(getattr(result, name)) for name in ("dynamic_image", "dynamic_image_exact", "rgb_difference")}
     notes = draw(replace(result, dynamic=result.dynamic * np.float32(1e-3), **still)).notes
     assert any("below one step of 8-bit colours" in note for note in notes), "a still clip whose other pictures are flat"
-    assert any(note.startswith("No residual in dynamic image (DI)") for note in notes)
+    assert any(note.startswith("Nothing to show in dynamic image (DI)") for note in notes)
 
 
 # ------------------------------------------------------------------------------------------------ one segment

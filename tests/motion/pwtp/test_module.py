@@ -83,6 +83,7 @@ def formula_clip() -> torch.Tensor:
 def test_the_whole_module_gives_numbers_that_were_worked_out_elsewhere() -> None:
     module, x = formula_module(1), formula_clip()
     subspace, (static, residual), dynamic = module.subspace(x), module.separate(x), module(x)
+    assert all(torch.equal(*pair) for pair in zip(module.project(x, subspace), (static, residual), strict=True))
     assert torch.allclose(static + residual, x)
     for place, wanted in (((0, 0), (0.169366, -0.117092, -0.329836, -0.161600)), ((3, 2), (0.178538, -0.096108, -0.350298, -0.171574))):
         assert subspace[0, :, 0, *place].tolist() == pytest.approx(wanted, abs=1e-5)

@@ -175,7 +175,7 @@ def _time_map(result: ClassAttention, style: Look) -> str:
     if not result.covers_known:
         return f"{words}."
     if (low == high).all():
-        return f"{words}, and looks at that frame alone."
+        return f"{words}, and looks at that frame alone." if stride == 1 else f"{words}; each step looks at its own frame alone."
     if (low == 0).all() and (high == frames - 1).all():
         return f"{words}, and looks at all frames." if steps == 1 else f"{words}; every step looks at all frames."
     middle = steps // 2

@@ -124,7 +124,7 @@ def _curves(run: ProbedRun, volume: AttentionVolume, rng: np.random.Generator) -
 
 
 def shuffle_weights(network: Network, seed: int, *, head_only: bool = False) -> Network:
-    """The same network with the weights of its convolutions and linear layers in random order, each layer by itself.
+    """The same network with its weights (parameters with more than one axis) in random order, each layer by itself.
 
     Args:
         network: left as it is.

@@ -187,9 +187,12 @@ def kpsem_blocks(network: Network) -> dict[str, KPSEM]:
 
 
 def default_stage(network: Network, frames: int) -> str:
-    """The stage that a network without KPSEM is looked at: cells of 16 px, as the paper's, or the nearest with two steps in time."""
+    """The stage that a network without KPSEM is looked at: cells of 16 px, as the paper's, or the nearest with two steps in time.
+
+    Of stages with equal cells the deepest counts.
+    """
     stepping = [stage for stage in network.stages if frames > stage.stride_frames] or network.stages
-    return min(stepping, key=lambda stage: abs(log2(stage.stride_px / STRIDE_PX))).name
+    return min(reversed(stepping), key=lambda stage: abs(log2(stage.stride_px / STRIDE_PX))).name
 
 
 def analyze(run: ProbedRun, params: Params) -> KeyPointShifts:
@@ -337,7 +340,7 @@ def _shapes(run: ProbedRun, features: torch.Tensor, found: _Found, module: KPSEM
 
 
 def _notes(result: KeyPointShifts, run: ProbedRun, module: KPSEM | None) -> tuple[str, ...]:
-    notes = []
+    notes = [f"Switched off in this run: {', '.join(run.without)}."] if run.without else []
     if module is None:
         notes.append(
             f"These are the features of {result.block}, split into equal regions: no KPSEM module is at work, and the network does not "

@@ -156,7 +156,7 @@ def _arrows(result: KeyPointShifts, region: int, channels: NDArray[np.int64], st
         end_xy_px=result.grid.centre_px(start + shift[channels]),
         role=region_mark(region, result.regions)[0],
         weight=strength[channels, step].astype(np.float32),
-        label=tuple(_arrow_words(result, region, channel, step) for channel in channels.tolist()),
+        label=tuple(_arrow_words(result, region, channel, step, style.arrows) for channel in channels.tolist()),
         head_px=CROSS_SHARE * min(result.clip.frames.shape[1:3]),
         name=result.region_name(region),
     )
@@ -192,12 +192,13 @@ def _point_words(result: KeyPointShifts, region: int, channel: int, step: int) -
     return f"{result.region_name(region)}, channel {channel}: cell (x {x}, y {y}), value {value:.3g}"
 
 
-def _arrow_words(result: KeyPointShifts, region: int, channel: int, step: int) -> str:
+def _arrow_words(result: KeyPointShifts, region: int, channel: int, step: int, arrows: str) -> str:
     at = (result.params.set_shown, region, channel, step)
-    dx, dy = result.shift_cells[at]
+    dx, dy = _shift(result, arrows)[at]
     return (
-        f"{result.region_name(region)}, channel {channel}: shift ({dx:+.2f}, {dy:+.2f}) cells; best match {result.best_match[at]:.2f} with "
-        f"{result.region_name(int(result.best_region[at]))}; region weight {result.region_weight[at]:.2f}"
+        f"{result.region_name(region)}, channel {channel}: {arrows} shift ({dx:+.2f}, {dy:+.2f}) cells; "
+        f"best match {result.best_match[at]:.2f} with {result.region_name(int(result.best_region[at]))}; "
+        f"region weight {result.region_weight[at]:.2f}"
     )
 
 

@@ -271,8 +271,8 @@ class KPSEM(nn.Module):
         _check_cells(x, side_of(self.regions))
         if x.shape[2] != self.frames:
             raise SettingError(
-                f"A clip has {x.shape[2]} frames where key point shifts of {self.frames} are embedded; sample clips of the length that the "
-                "network was built for, or build it with another number of frames.",
+                f"The features have {x.shape[2]} steps in time where key point shifts of {self.frames} are embedded; sample as many frames "
+                "as the network was built for, or build it with another number of frames.",
                 code="frames",
             )
 

@@ -337,8 +337,8 @@ def _notes(run: ProbedRun, params: Params, numbers: NDArray[np.int64], rank: int
     origin, network = _origin(run, params), run.network
     if origin == "start":
         notes.append(
-            "The projection is untrained: it starts near the mean of the frames, and what it leaves has no meaning yet. Fit it to this "
-            "clip (fit_steps above 0) to see its motion."
+            "The projection is untrained: it starts from cosines, whose first is constant, and what it leaves has no meaning yet. Fit it "
+            "to this clip (fit_steps above 0) to see its motion."
         )
     elif origin == "own" and network.origin == "random":
         notes.append(f"The projection of {network.name} has random weights: what it calls static or dynamic has not been learned.")

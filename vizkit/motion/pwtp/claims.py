@@ -151,11 +151,16 @@ def train_alone(clips: torch.Tensor, *, rank: int = 1, steps: int, seed: int) ->
         rank: D.
         steps: number of steps of eight clips.
         seed: of the start and of the order of the clips.
+
+    Raises:
+        ValueError: fewer than eight clips.
     """
+    if len(clips) < BATCH:
+        raise ValueError(f"{len(clips)} clips, at least {BATCH} are needed.")
     torch.manual_seed(seed)
     module = PWTP(clips.shape[2], rank)
     optimizer = torch.optim.AdamW(module.parameters(), RATE)
-    epochs = -(-steps * BATCH // len(clips))
+    epochs = -(-steps // (len(clips) // BATCH))
     batches = shuffled_batches(clips, clips, size=BATCH, epochs=epochs, generator=torch.Generator().manual_seed(seed))
     for _, (batch, _) in zip(range(steps), batches, strict=False):
         loss = enopr(module.separate(batch)[1])
@@ -309,7 +314,7 @@ class Learner:
         optimizer = torch.optim.AdamW([*own, *shared])
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, JOINT_RATE, total_steps=JOINT_STEPS)
         generator = torch.Generator().manual_seed(self.seed)
-        epochs = -(-JOINT_STEPS * JOINT_BATCH // TRAINING_CLIPS)
+        epochs = -(-JOINT_STEPS // (len(data.clips) // JOINT_BATCH))
         batches = shuffled_batches(data.clips, data.labels, size=JOINT_BATCH, epochs=epochs, generator=generator)
         weights = []
         for _, (clips, labels) in zip(range(JOINT_STEPS), batches, strict=False):

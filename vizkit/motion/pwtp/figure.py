@@ -81,7 +81,7 @@ def draw(result: DynamicAppearance, **look: object) -> FigureSpec:
     if style.segment >= len(result.dynamic):
         raise SettingError(f"segment is {style.segment}, but 0 to {len(result.dynamic) - 1} are accepted for this clip.", code="segment")
     panels, keys, flat = _comparison(result, style) if style.layout == "comparison" else _segment(result, style)
-    empty = [f"No residual in {', '.join(flat)}: drawn in flat grey."] if flat else []
+    empty = [f"Nothing to show in {', '.join(flat)}: drawn in flat grey."] if flat else []
     return FigureSpec(
         title=_title(result, style),
         caption=_caption(result, style),
@@ -298,7 +298,7 @@ def _caption(result: DynamicAppearance, style: Look) -> str:
     projection = ORIGINS[result.origin].format(model=source.model, origin=source.origin, steps=params.fit_steps)
     rank = result.rank
     ranges = "one range for all segments" if style.scale == "clip" or style.layout == "segment" else "a range for each segment"
-    middle = "between the two middle frames" if style.layout == "comparison" else "to the next frame"
+    middle = "from the middle frame to the next" if style.layout == "comparison" else "to the next frame"
     flows = " and ".join(title for name, title in FLOWS.items() if getattr(result, name) is not None)
     shown = {
         "comparison": f"Dynamic appearance and dynamic images: {RULES[style.rule]}; its size and the mean absolute RGB difference: "

@@ -185,9 +185,14 @@ class PWTP(nn.Module):
         """The static subspace of every pixel, from [B, C, T, H, W]: [B, T, D, H, W]."""
         return self.upsample(self.span(self.compare(self.embed(x))), (x.shape[3], x.shape[4]))
 
+    @staticmethod
+    def project(x: torch.Tensor, subspace: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Static appearance and residual of [B, C, T, H, W] on a given subspace [B, T, D, H, W]: :func:`project`."""
+        return project(x, subspace)
+
     def separate(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Static appearance and residual of [B, C, T, H, W], of the same shape each; see :func:`project`."""
-        return project(x, self.subspace(x))
+        return self.project(x, self.subspace(x))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, C, T, H, W] -> dynamic appearance, the mean of the residual over time: [B, C, H, W]."""
