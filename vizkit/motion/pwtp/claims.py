@@ -262,8 +262,8 @@ DECISIVE, BESIDE = (RGB, ALONE, MGDA), (*CONSTANTS, POOLED)
 class JointSettings(ClaimSettings):
     """How joint training is checked."""
 
-    seeds: int = Field(3, ge=3, le=10)
-    """How many seeds, from 0 on; a seed draws weights and clips."""
+    seeds: int = Field(6, ge=3, le=10)
+    """How many seeds, from 0 on; a seed draws weights and clips. Three are too few: the first three met the bar, later ones did not."""
 
 
 def check_joint(params: JointSettings, report: Report) -> Verdict:
@@ -341,7 +341,7 @@ class Learner:
 
 
 def judge_joint(ours: tuple[Measured, ...]) -> Verdict:
-    """With two of three seeds or more: MGDA at least 55 %, and 20 points above the frame, and no more than 40 % without ENoPR."""
+    """With two thirds of the seeds or more: MGDA at least 55 %, and 20 points above the frame, and no more than 40 % without ENoPR."""
     value = {(entry.network, entry.seed): entry.value for entry in ours}
     seeds = sorted({entry.seed for entry in ours})
     passed = [
