@@ -170,7 +170,7 @@ class Average(nn.Module):
     def __init__(self, pool: nn.MaxPool3d) -> None:
         super().__init__()
         self.kernel, self.stride, self.padding = (
-            value if isinstance(value, tuple) else (value,) * 3 for value in (pool.kernel_size, pool.stride, pool.padding)
+            (value,) * 3 if isinstance(value, int) else tuple(value) for value in (pool.kernel_size, pool.stride, pool.padding)
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

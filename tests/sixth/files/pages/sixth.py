@@ -10,4 +10,4 @@ scene = page.setup(module("sixth").title, about=module("sixth").how_to_read)
 page.clip_caption(scene)
 shown = panels.picture(scene, "sixth", lambda _network: panels.Choice(params_of(module("sixth"))(), {}), key="sixth")
 if shown:
-    export_buttons(shown.spec, key="export")
+    export_buttons({"sixth": shown.spec}, key="export")
