@@ -13,12 +13,23 @@ Records are frozen, check their shapes when made and print shapes, never content
 from __future__ import annotations
 
 from vizkit.contracts.base import Record, Settings
-from vizkit.contracts.clips import PREVIEW_FRAMES, PREVIEW_SHORT_SIDE_PX, ClipWarning, Resize, SampledClip, Sampling, VideoClip, Window
+from vizkit.contracts.clips import (
+    COPIES,
+    FAR_APART_S,
+    PREVIEW_FRAMES,
+    PREVIEW_SHORT_SIDE_PX,
+    ClipWarning,
+    Resize,
+    SampledClip,
+    Sampling,
+    VideoClip,
+    Window,
+)
 from vizkit.contracts.networks import AttentionVolume, Axes, Block, Grid, LabelScore, Prediction, Provenance, Stage, Tap
 from vizkit.contracts.papers import Citation, Claim, ClaimSettings, Measured, MotionModule, Score, Verdict, ViewResult
 
 __all__ = [
-    "PREVIEW_FRAMES", "PREVIEW_SHORT_SIDE_PX", "AttentionVolume", "Axes", "Block", "Citation", "Claim", "ClaimSettings", "ClipWarning",
-    "Grid", "LabelScore", "Measured", "MotionModule", "Prediction", "Provenance", "Record", "Resize", "SampledClip", "Sampling", "Score",
-    "Settings", "Stage", "Tap", "Verdict", "VideoClip", "ViewResult", "Window",
+    "COPIES", "FAR_APART_S", "PREVIEW_FRAMES", "PREVIEW_SHORT_SIDE_PX", "AttentionVolume", "Axes", "Block", "Citation", "Claim",
+    "ClaimSettings", "ClipWarning", "Grid", "LabelScore", "Measured", "MotionModule", "Prediction", "Provenance", "Record", "Resize",
+    "SampledClip", "Sampling", "Score", "Settings", "Stage", "Tap", "Verdict", "VideoClip", "ViewResult", "Window",
 ]  # fmt: skip

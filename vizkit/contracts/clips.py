@@ -186,6 +186,12 @@ class Window:
         return (np.asarray(xy_source_px, np.float64) - np.asarray(self.offset_xy)) / np.asarray(self.scale_xy)
 
 
+COPIES = "Some of the sampled frames are copies of others, for want of frames"
+"""How every view begins the note on repeated frames, before it says what that means for its picture."""
+FAR_APART_S = 0.25
+"""Between frames further apart than this most things move further than networks compare: hands and balls pass the reach of res4 in less."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class SampledClip(Record):
     """The frames that a network sees."""
@@ -213,6 +219,16 @@ class SampledClip(Record):
         self._expect("frames", ("T", "H", "W", 3), sizes, "uint8")
         self._expect("index", ("T",), sizes, "int64")
         self._expect("times_s", ("T",), sizes, "float64")
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a source frame stands there more than once."""
+        return len(np.unique(self.index)) < len(self.index)
+
+    @property
+    def step_s(self) -> float:
+        """Median time between neighbouring frames; 0 of a single frame."""
+        return float(np.median(np.diff(self.times_s))) if len(self.times_s) > 1 else 0.0
 
     def check_point(self, t: int, x: float, y: float) -> None:
         """Refuse a point (sampled frame, model pixels) outside the frames.

@@ -40,6 +40,11 @@ class ProbedRun(Record):
     attention: AttentionVolume | None = None
     """Where a stage's features speak for a label, if that was asked for."""
 
+    @property
+    def switched_off(self) -> list[str]:
+        """The note that says which blocks are switched off, if any are."""
+        return [f"Switched off in this run: {', '.join(self.without)}."] if self.without else []
+
     def block(self, name: str) -> nn.Module:
         """The inserted module of a block, to call its steps on a tap. Its forward keeps no state.
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import streamlit as st
 
 from vizkit.catalog import module, step
 from vizkit.clip import motion_energy
-from vizkit.contracts import Prediction, SampledClip, Settings
+from vizkit.contracts import FAR_APART_S, Prediction, SampledClip, Settings
 from vizkit.figure.spec import FigureSpec, ImageLayer, Panel, Table
 from vizkit.pipeline import draw
 from vizkit.ui import compute, state
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 TOP = 5
 COMPUTING = "computing …"
-FAR_S = 0.25
-"""Frames further apart than this show little of one motion."""
 HEAVY_GMACS = 20
 """From here on a page says that a run takes a while."""
 
@@ -61,8 +58,8 @@ def clip_film(scene: Scene) -> None:
 
 def neighbours_hint(scene: Scene) -> None:
     """Say when the sampled frames lie so far apart that neighbouring ones hardly match, and offer the way out."""
-    step_s = float(np.median(np.diff(scene.frames.times_s))) if len(scene.frames.times_s) > 1 else 0.0
-    if step_s > FAR_S:
+    step_s = scene.frames.step_s
+    if step_s > FAR_APART_S:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f":material/info: The sampled frames lie {step_s:.1f} s apart: most motion between them is beyond reach.")
             st.button("Sample neighbouring frames", on_click=sample_neighbours, type="tertiary", icon=":material/tune:")

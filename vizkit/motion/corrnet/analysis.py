@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from vizkit.contracts import Grid, Provenance, Record, SampledClip, Settings
+from vizkit.contracts import COPIES, Grid, Provenance, Record, SampledClip, Settings
 from vizkit.errors import SettingError, unknown_name
 from vizkit.motion.corrnet.module import CorrelationBlock, CorrelationOperator
 from vizkit.net.ops import correlate
@@ -329,7 +329,7 @@ def _shapes(run: ProbedRun, before: torch.Tensor, features: torch.Tensor, operat
 
 
 def _notes(run: ProbedRun, operator: CorrelationOperator, grid: Grid, flat: NDArray[np.bool_]) -> tuple[str, ...]:
-    notes = [f"Switched off in this run: {', '.join(run.without)}."] if run.without else []
+    notes = run.switched_off
     if not operator.filtered:
         notes.append("This network correlates without filters: all weights are one, so there are no arrows.")
     elif flat.all():
@@ -341,8 +341,8 @@ def _notes(run: ProbedRun, operator: CorrelationOperator, grid: Grid, flat: NDAr
     side = max(grid.shape[1:])
     if operator.patch // 2 * operator.dilation >= side:
         notes.append(f"The map has {grid.shape[1]} x {grid.shape[2]} cells: weights {side} or more cells away meet nothing.")
-    if len(set(run.clip.index.tolist())) < len(run.clip.index):
-        notes.append("Some of the sampled frames are copies of others, for want of frames: a copy matches itself without motion.")
+    if run.clip.repeats:
+        notes.append(f"{COPIES}: a copy matches itself without motion.")
     notes.append(
         "Features are at or above zero, and zero beyond the image: responses, and what filters learn, lean towards small displacements."
     )

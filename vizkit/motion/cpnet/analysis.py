@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from vizkit.contracts import Grid, Provenance, Record, SampledClip, Settings, Tap
+from vizkit.contracts import COPIES, Grid, Provenance, Record, SampledClip, Settings, Tap
 from vizkit.errors import unknown_name
 from vizkit.motion.cpnet.module import CPModule, Metric, propose
 from vizkit.net.geometry import CellGeometry
@@ -314,9 +314,7 @@ def _notes(run: ProbedRun, name: str, module: CPModule | None, largest: float, m
 
 def _notes_of_run(run: ProbedRun) -> list[str]:
     """Blocks that are off, and frames that the network saw more than once."""
-    notes = [f"Switched off in this run: {', '.join(run.without)}."] if run.without else []
-    if len(set(run.clip.index.tolist())) < len(run.clip.index):
-        notes.append(
-            "Some of the sampled frames are copies of others, for want of frames: the nearest cell in a copy of a frame is the cell itself."
-        )
+    notes = run.switched_off
+    if run.clip.repeats:
+        notes.append(f"{COPIES}: the nearest cell in a copy of a frame is the cell itself.")
     return notes

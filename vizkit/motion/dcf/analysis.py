@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from vizkit.contracts import Block, Grid, Provenance, Record, SampledClip, Settings
+from vizkit.contracts import COPIES, FAR_APART_S, Block, Grid, Provenance, Record, SampledClip, Settings
 from vizkit.errors import SettingError
 from vizkit.motion.dcf.decode import Decoded, decode_displacement
 from vizkit.motion.dcf.levels import CorrelationLevel, cosine_volume, level_of
@@ -30,7 +30,6 @@ Source = Literal["cosine", "model"]
 PATCH, TEMPORAL_RANGE, STAGES = 5, 2, 3  # the paper's, for a network without DCF blocks
 LARGEST_BYTES = 1 << 30
 MOVING_CELLS = 0.5
-FAR_APART_S = 0.25  # hands and balls pass the reach of res4 in less
 SHOWS = {
     "cosine": "Source cosine shows how the scene moves in the features, trained or not; it is not what a DCF block computes.",
     "model": "Source model shows the dot products that the blocks use; neighbours with strong features win them, moving or not.",
@@ -296,9 +295,9 @@ def _shapes(run: ProbedRun, plans: Sequence[_Plan], levels: Sequence[Correlation
 
 
 def _notes(run: ProbedRun, levels: Sequence[CorrelationLevel]) -> tuple[str, ...]:
-    notes = [f"Switched off in this run: {', '.join(run.without)}."] if run.without else []
-    if len(set(run.clip.index.tolist())) < len(run.clip.index):
-        notes.append("Some of the sampled frames are copies of others, for want of frames: a cell does not move between copies of a frame.")
+    notes = run.switched_off
+    if run.clip.repeats:
+        notes.append(f"{COPIES}: a cell does not move between copies of a frame.")
     bare = [level.grid.stage for level in levels if not level.block]
     if bare:
         notes.append(f"No DCF block at {', '.join(bare)}: correlations of the stage's own features.")
@@ -308,10 +307,9 @@ def _notes(run: ProbedRun, levels: Sequence[CorrelationLevel]) -> tuple[str, ...
     notes.append(SHOWS[levels[0].source])
     reach = ", ".join(f"{level.reach_px:g} px ({level.grid.stage})" for level in levels)
     notes.append(f"Motion along x or y beyond the reach of {reach} per frame has no right match: it shows as another direction, or pale.")
-    apart_s = float(np.median(np.diff(run.clip.times_s))) if len(run.clip.times_s) > 1 else 0.0
-    if apart_s > FAR_APART_S:
+    if run.clip.step_s > FAR_APART_S:
         notes.append(
-            f"The sampled frames lie {apart_s:.2g} s apart, in which most things move further than that: take frames that follow each "
-            "other (sampling scheme=dense, interval=1) to see their motion."
+            f"The sampled frames lie {run.clip.step_s:.2g} s apart, in which most things move further than that: take frames that follow "
+            "each other (sampling scheme=dense, interval=1) to see their motion."
         )
     return tuple(notes)

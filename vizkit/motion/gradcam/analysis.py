@@ -161,7 +161,7 @@ def _shapes(run: ProbedRun, volume: AttentionVolume) -> tuple[tuple[str, str], .
 
 
 def _notes(run: ProbedRun, volume: AttentionVolume) -> tuple[str, ...]:
-    notes = [f"Switched off in this run: {', '.join(run.without)}."] if run.without else []
+    notes = run.switched_off
     if run.network.origin == "random":
         notes.append("The weights are random: this map is meaningless; it shows the picture, not what a network learned.")
     if volume.zero_because:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from vizkit.contracts import Grid, Provenance, Record, SampledClip, Settings, Tap
+from vizkit.contracts import COPIES, Grid, Provenance, Record, SampledClip, Settings, Tap
 from vizkit.errors import SettingError, unknown_name
 from vizkit.motion.kpsem.module import KPSEM, geometric_centre, key_points, region_weights, shifts, side_of
 
@@ -340,7 +340,7 @@ def _shapes(run: ProbedRun, features: torch.Tensor, found: _Found, module: KPSEM
 
 
 def _notes(result: KeyPointShifts, run: ProbedRun, module: KPSEM | None) -> tuple[str, ...]:
-    notes = [f"Switched off in this run: {', '.join(run.without)}."] if run.without else []
+    notes = run.switched_off
     if module is None:
         notes.append(
             f"These are the features of {result.block}, split into equal regions: no KPSEM module is at work, and the network does not "
@@ -360,6 +360,6 @@ def _notes(result: KeyPointShifts, run: ProbedRun, module: KPSEM | None) -> tupl
             f"Key points are matched by their values alone, and these are much alike: the best match has {sure:.2f} on average, equal "
             f"values would have {1 / result.regions:.2f}. Such shifts are means over unrelated places and show no motion."
         )
-    if len(set(run.clip.index.tolist())) < len(run.clip.index):
-        notes.append("Some of the sampled frames are copies of others, for want of frames: their key points do not shift.")
+    if run.clip.repeats:
+        notes.append(f"{COPIES}: their key points do not shift.")
     return tuple(notes)

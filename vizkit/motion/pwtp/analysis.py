@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vizkit import baseline
-from vizkit.contracts import Grid, Provenance, Record, SampledClip, Settings
+from vizkit.contracts import COPIES, FAR_APART_S, Grid, Provenance, Record, SampledClip, Settings
 from vizkit.errors import SettingError
 from vizkit.motion.pwtp.fit import fit_to_clip
 from vizkit.motion.pwtp.module import PWTP, project
@@ -29,7 +29,6 @@ Origin = Literal["own", "start", "fit"]
 Pictures = NDArray[np.float32]
 
 FRAMES, RANK = 8, 1  # the paper's, for a network without PWTP
-FAR_APART_S = 0.25
 
 
 class Params(Settings):
@@ -333,7 +332,7 @@ def _shapes(run: ProbedRun, projection: PWTP, segments: int) -> tuple[tuple[str,
 
 
 def _notes(run: ProbedRun, params: Params, numbers: NDArray[np.int64], rank: int) -> tuple[str, ...]:
-    notes = [f"Switched off in this run: {', '.join(run.without)}."] if run.without else []
+    notes = run.switched_off
     origin, network = _origin(run, params), run.network
     if origin == "start":
         notes.append(
@@ -351,7 +350,7 @@ def _notes(run: ProbedRun, params: Params, numbers: NDArray[np.int64], rank: int
     if left:
         notes.append(f"The last {left} of {len(run.clip.frames)} frames fill no segment of {frames} and are left out.")
     if any(len(set(run.clip.index[row].tolist())) < frames for row in numbers):
-        notes.append("Some of the sampled frames are copies of others, for want of frames: nothing changes between copies of a frame.")
+        notes.append(f"{COPIES}: nothing changes between copies of a frame.")
     apart_s = float(np.median(np.diff(run.clip.times_s)[: frames - 1]))
     if apart_s > FAR_APART_S:
         notes.append(
