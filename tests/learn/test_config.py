@@ -36,7 +36,7 @@ def test_a_config_is_read_with_its_defaults(path: Path) -> None:
     config = load_config(path)
     assert (config.name, config.architecture, config.options) == ("mine", "cpnet-18", {"width": 8})
     assert config.phases[0].sides_px == (64, 48)
-    assert (config.batch, config.frames, config.objective, config.precision) == (16, 8, "classify", "bf16")
+    assert (config.batch, config.frames, config.objective, config.precision) == (16, 8, "classify", "auto")
     assert config.steps == 20
 
 

@@ -15,7 +15,8 @@ from vizkit.checkpoint import CARD, CARD_FIELDS, CONFIG, WEIGHTS, load_network, 
 from vizkit.digest import digest_file
 from vizkit.learn.config import TrainingConfig, load_config
 from vizkit.learn.finish import finish, measure
-from vizkit.learn.train import TrainedNetwork, build_network
+from vizkit.learn.source import source_of
+from vizkit.learn.train import TrainedNetwork, build_network, precision_of
 from vizkit.world import LABELS
 
 TEXT = """
@@ -42,7 +43,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     (folder / "mine.toml").write_text(TEXT, encoding="utf-8")
     config = load_config(folder / "mine.toml")
     network = build_network(config).eval()
-    trained = TrainedNetwork(network, config, "f" * 64, 12.4)
+    trained = TrainedNetwork(network, config, source_of(config, folder), "f" * 64, 12.4)
     return trained, folder / "out", finish(trained, folder / "mine.toml", folder / "out", test_clips=0)
 
 
@@ -73,10 +74,19 @@ def test_the_card_says_everything(finished: Finished) -> None:
     assert (written["mean"], written["std"]) == ([0.5] * 3, [0.25] * 3)
     assert written["license"] == "Apache-2.0"
     assert written["notes"] == ["Nothing was learnt."]
-    assert written["data"] == {"source": "vizkit.world", "version": 1, "split": "train", "seed": 0, "clips": 48}
+    assert written["data"] == {
+        "source": "vizkit.world",
+        "version": 1,
+        "split": "train",
+        "seed": 0,
+        "clips": 48,
+        "distinct": 48,
+        "augment": [],
+    }
     assert written["training"] == {
         "command": "vizkit train checkpoints/tiny/config.toml --out checkpoints/tiny", "objective": "classify", "steps": 12, "seed": 0,
-        "threads": 1, "precision": "bf16", "seconds": 12, "float32_digest": "f" * 64, "config": finished[0].config.model_dump(mode="json"),
+        "threads": 1, "precision": precision_of(finished[0].config),
+        "seconds": 12, "float32_digest": "f" * 64, "config": finished[0].config.model_dump(mode="json"),
     }  # fmt: skip
     assert written["cost"]["params"] == sum(weight.numel() for weight in load_network(folder).module.parameters())
     assert (written["cost"]["frames"], written["cost"]["size_px"]) == (8, 112)
@@ -86,7 +96,7 @@ def test_the_card_says_everything(finished: Finished) -> None:
 def test_pictures_are_sampled_at_the_largest_side_that_was_trained(tiny: Callable[..., TrainingConfig], tmp_path: Path) -> None:
     config = tiny(phases=[{"clips": 4, "sides_px": [64, 128]}, {"clips": 4, "sides_px": [32]}])
     (tmp_path / "any.toml").write_text(TEXT, encoding="utf-8")
-    trained = TrainedNetwork(build_network(config).eval(), config, "0", 0.0)
+    trained = TrainedNetwork(build_network(config).eval(), config, source_of(config, tmp_path), "0", 0.0)
     card = finish(trained, tmp_path / "any.toml", tmp_path / "out", test_clips=0)
     assert card["sampling"]["short_side_px"] == card["cost"]["size_px"] == 128
 

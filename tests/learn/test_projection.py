@@ -18,7 +18,7 @@ from vizkit.learn import train as loop
 from vizkit.learn.config import TrainingConfig
 from vizkit.learn.finish import finish
 from vizkit.learn.projection import Behind, Joint, Separate, require_front
-from vizkit.learn.train import STATE, build_network, normalize, train
+from vizkit.learn.train import STATE, build_network, train
 from vizkit.motion.pwtp.network import ProjectedNetwork
 from vizkit.motion.pwtp.objective import enopr, mgda_weight
 from vizkit.world import WorldBatch, render
@@ -46,6 +46,11 @@ def batch() -> WorldBatch:
     return render(range(4), frames=4, side_px=32)
 
 
+def scaled(frames: torch.Tensor) -> torch.Tensor:
+    """As networks of the world see them."""
+    return ((frames.float() / 255 - 0.5) / 0.25).transpose(1, 2)
+
+
 def built(config: TrainingConfig) -> ProjectedNetwork:
     return require_front(build_network(config), config).train()
 
@@ -62,7 +67,7 @@ def test_the_objectives_of_pwtp_are_published() -> None:
 
 def gradients(network: ProjectedNetwork, batch: WorldBatch) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], torch.Tensor]:
     """Of cross-entropy and of ENoPR by themselves, through the network's own forward pass; the logits."""
-    clips = normalize(batch.frames)
+    clips = scaled(batch.frames)
     logits = network(clips)
     names, parameters = zip(*network.named_parameters(), strict=True)
     task = torch.autograd.grad(F.cross_entropy(logits, batch.labels), parameters)
@@ -80,7 +85,7 @@ def test_the_front_gets_both_gradients_and_the_rest_the_labels_alone(
     network = built(config)
     objective = Joint(network, config)
     task, rest, logits = gradients(network, batch)
-    loss, numbers = objective.loss(network, normalize(batch.frames), batch)
+    loss, numbers = objective.loss(network, scaled(batch.frames), batch)
     assert float(loss.detach()) == pytest.approx(float(F.cross_entropy(logits, batch.labels).detach()), rel=1e-5)
     assert numbers["accuracy"] == float((logits.argmax(1) == batch.labels).float().mean())
     step = 3
@@ -104,11 +109,11 @@ def test_separate_training_moves_the_front_alone_and_asks_for_no_label(projected
     for name, value in trained.state_dict().items():
         assert torch.equal(value, start[name]) != name.startswith("front.") or value.dtype == torch.int64, name
     network = built(config)
-    first, _ = Separate().loss(network, normalize(batch.frames), batch)
+    first, _ = Separate().loss(network, scaled(batch.frames), batch)
     other = WorldBatch(batch.frames, batch.labels.flip(0), batch.scenes)
-    assert torch.equal(first, Separate().loss(network, normalize(batch.frames), other)[0])
+    assert torch.equal(first, Separate().loss(network, scaled(batch.frames), other)[0])
     with torch.no_grad():
-        assert float(trained(normalize(batch.frames)).abs().max()) == 0  # every class has the same probability
+        assert float(trained(scaled(batch.frames)).abs().max()) == 0  # every class has the same probability
 
 
 def test_training_behind_the_front_leaves_it_as_it_is(projected: Tiny, tmp_path: Path) -> None:
@@ -123,14 +128,14 @@ def test_training_behind_the_front_leaves_it_as_it_is(projected: Tiny, tmp_path:
 def test_behind_has_the_loss_of_the_network_with_its_front_at_rest(projected: Tiny, batch: WorldBatch) -> None:
     config = projected(objective="behind")
     network = built(config)
-    loss, _ = Behind(network).loss(network, normalize(batch.frames), batch)
+    loss, _ = Behind(network).loss(network, scaled(batch.frames), batch)
     network.front.eval()
-    assert float(loss.detach()) == pytest.approx(float(F.cross_entropy(network(normalize(batch.frames)), batch.labels).detach()), rel=1e-4)
+    assert float(loss.detach()) == pytest.approx(float(F.cross_entropy(network(scaled(batch.frames)), batch.labels).detach()), rel=1e-4)
 
 
 def test_separate_training_lowers_enopr(projected: Tiny, tmp_path: Path) -> None:
     config = projected(objective="separate", phases=[{"clips": 160, "sides_px": [32]}], frames=2)
-    held_out = normalize(render(range(8), split="test", frames=2, side_px=32).frames)
+    held_out = scaled(render(range(8), split="test", frames=2, side_px=32).frames)
 
     def left(network: torch.nn.Module) -> float:
         with torch.no_grad():

@@ -19,8 +19,9 @@ from vizkit.checkpoint import write_checkpoint
 from vizkit.errors import TrainingError
 from vizkit.learn import train as loop
 from vizkit.learn.config import TrainingConfig
-from vizkit.learn.train import LOG, STATE, TrainedNetwork, WorldSteps, build_network, learning_rate, normalize, train
-from vizkit.world import LABELS, render
+from vizkit.learn.source import WorldSource
+from vizkit.learn.train import LOG, STATE, TrainedNetwork, build_network, learning_rate, precision_of, train
+from vizkit.world import LABELS
 
 Tiny = Callable[..., TrainingConfig]
 
@@ -28,7 +29,7 @@ Tiny = Callable[..., TrainingConfig]
 def log_of(folder: Path) -> list[dict[str, Any]]:
     """The log without the times."""
     lines = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+    return [{key: value for key, value in line.items() if key not in ("seconds", "waited")} for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -59,27 +60,6 @@ def test_a_phase_may_be_all_warm_up_or_have_none(tiny: Tiny, warm_up: float) -> 
     rates = [learning_rate(config, step) for step in range(10)]
     assert rates == sorted(rates, reverse=warm_up == 0)
     assert max(rates) <= 1e-2
-
-
-# ------------------------------------------------------------------------------------------------ data
-
-
-def test_every_step_renders_clips_of_its_own(tiny: Tiny) -> None:
-    config = tiny(seed=5, phases=[{"clips": 12, "sides_px": [32, 48]}, {"clips": 8, "sides_px": [40], "nuisances": False}])
-    steps = WorldSteps(config)
-    for step, (side, nuisances) in enumerate([(32, True), (48, True), (32, True), (40, False), (40, False)]):
-        expected = render(range(4 * step, 4 * step + 4), seed=5, frames=2, side_px=side, nuisances=nuisances)
-        assert torch.equal(steps[step].frames, expected.frames), step
-        assert torch.equal(steps[step].labels, expected.labels)
-
-
-def test_pixels_are_normalised_and_time_comes_after_the_channels() -> None:
-    frames = torch.zeros(1, 2, 3, 4, 4, dtype=torch.uint8)
-    frames[0, 1, 2] = 255
-    clips = normalize(frames)
-    assert clips.shape == (1, 3, 2, 4, 4)
-    assert float(clips[0, 2, 1, 0, 0]) == 2.0
-    assert float(clips[0, 0, 1, 0, 0]) == -2.0
 
 
 # ------------------------------------------------------------------------------------------------ the same end
@@ -227,6 +207,26 @@ def test_the_configs_threads_are_used_even_after_a_start(tiny: Tiny, source: Pat
         torch.set_num_threads(1)
 
 
+def test_the_start_of_a_backbone_reaches_it_behind_a_projection(tiny: Tiny, source: Path) -> None:
+    weights = build_network(tiny(seed=7)).state_dict()
+    projected = {"architecture": "pwtp-18", "options": {**tiny().options, "channels": 4, "frames": 2}}
+    started = build_network(tiny(**projected, start=str(source))).state_dict()
+    for key, tensor in weights.items():
+        assert torch.equal(started[f"backbone.{key}"], tensor.half().to(tensor.dtype)), key
+
+
+@pytest.mark.parametrize(
+    ("able", "precision"), [({"amx_bf16": True}, "bf16"), ({"avx512_bf16": True}, "bf16"), ({"avx2": True}, "float32")]
+)
+def test_bf16_is_taken_where_the_processor_has_instructions_for_it(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, able: dict[str, bool], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert precision_of(tiny(precision="auto")) == precision
+    assert precision_of(tiny(precision="float32")) == "float32"
+    assert precision_of(tiny(precision="bf16")) == "bf16"
+
+
 # ------------------------------------------------------------------------------------------------ learning
 
 
@@ -246,8 +246,8 @@ def test_the_dense_start_learns_to_find_cells(tiny: Tiny, tmp_path: Path, monkey
 @pytest.mark.parametrize("objective", ["classify", "follow"])
 def test_sixteen_clips_are_learnt_by_heart(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str) -> None:
     """Every step sees the clips of the first one: one of every class."""
-    rendered = WorldSteps.__getitem__
-    monkeypatch.setattr(WorldSteps, "__getitem__", lambda steps, _step: rendered(steps, 0))
+    rendered = WorldSource.__getitem__
+    monkeypatch.setattr(WorldSource, "__getitem__", lambda source, _step: rendered(source, 0))
     config = tiny(
         architecture="tsm-18", objective=objective, batch=16, options={"width": 8, "stem": "5x5/2", "dropout": 0.0}, save_every=10_000,
         phases=[{"clips": 320, "sides_px": [32], "nuisances": False}],

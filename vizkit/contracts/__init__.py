@@ -19,6 +19,7 @@ from vizkit.contracts.clips import (
     PREVIEW_FRAMES,
     PREVIEW_SHORT_SIDE_PX,
     ClipWarning,
+    LabelledClips,
     Resize,
     SampledClip,
     Sampling,
@@ -30,6 +31,7 @@ from vizkit.contracts.papers import Citation, Claim, ClaimSettings, Measured, Mo
 
 __all__ = [
     "COPIES", "FAR_APART_S", "PREVIEW_FRAMES", "PREVIEW_SHORT_SIDE_PX", "AttentionVolume", "Axes", "Block", "Citation", "Claim",
-    "ClaimSettings", "ClipWarning", "Grid", "LabelScore", "Measured", "MotionModule", "Prediction", "Provenance", "Record", "Resize",
+    "ClaimSettings", "ClipWarning", "Grid", "LabelScore", "LabelledClips", "Measured", "MotionModule", "Prediction", "Provenance", "Record",
+    "Resize",
     "SampledClip", "Sampling", "Score", "Settings", "Stage", "Tap", "Verdict", "VideoClip", "ViewResult", "Window",
 ]  # fmt: skip

@@ -247,3 +247,19 @@ class SampledClip(Record):
         import torch
 
         return torch.from_numpy(np.ascontiguousarray(self.frames)).permute(3, 0, 1, 2)[None].float() / 255
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelledClips(Record):
+    """A batch of clips that networks are trained and measured on."""
+
+    frames: torch.Tensor
+    """uint8 [B, T, 3, S, S] RGB"""
+    labels: torch.Tensor
+    """int64 [B]"""
+
+    def __post_init__(self) -> None:
+        """Check that there is a label for every clip."""
+        sizes: dict[str, int] = {}
+        self._expect("frames", ("B", "T", 3, "S", "S"), sizes, "uint8")
+        self._expect("labels", ("B",), sizes, "int64")

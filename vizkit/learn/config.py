@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from vizkit.contracts import Settings
 from vizkit.errors import SettingError
+from vizkit.world.labels import Augmentation
 
 SMALLEST_SCALE = 0.01
 """Where a schedule ends."""
@@ -20,7 +21,9 @@ class Phase(Settings):
     """A part of a run with a learning rate cycle of its own: warm-up, then half a cosine down to zero."""
 
     clips: int = Field(ge=1)
-    """Clips seen, each rendered once."""
+    """Clips seen."""
+    rendered: int = Field(0, ge=0)
+    """Distinct clips of each side, rendered before the run and kept for every run that asks for the same; 0: every clip is a new one."""
     sides_px: tuple[Annotated[int, Field(ge=32, le=512)], ...] = Field((64,), min_length=1)
     """Frame sides; batches take them in turn."""
     nuisances: bool = True
@@ -40,6 +43,9 @@ class JointTraining(Settings):
     """Weight of ENoPR; at the start, where it is scheduled. Table 5 compares three constants, whose values are lost: try 0.1, 1, 10."""
     gamma: float = Field(1.0, gt=0)
     """Shape of the schedule: above 1 the weight stays large for longer."""
+    normalized: bool = False
+    """Whether both gradients of the projection are brought to length 1 before they are weighed. ENoPR's is often tens of times shorter
+    than the labels': without this, ``mgda`` leaves the labels next to nothing, and the constants mean what the lengths happen to be."""
 
     @model_validator(mode="after")
     def _used(self) -> Self:
@@ -50,6 +56,39 @@ class JointTraining(Settings):
         if self.weighting == "schedule" and self.scale < SMALLEST_SCALE:
             raise ValueError(f"scale ({self.scale}) must not lie below the end of the schedule, {SMALLEST_SCALE}")
         return self
+
+
+class VideoData(Settings):
+    """Real videos to train on instead of the motion world, and which of them are for testing."""
+
+    folder: str
+    """Where the clips lie; give your own by ``--set videos.folder=...``."""
+    lists: tuple[str, ...] = ()
+    """CSV tables or Something-Something's lists, see :func:`vizkit.learn.listing.read_listing`; none for a folder for each class;
+    ``["ut-interaction"]`` for the table of that data set, which ships with this project."""
+    fold: int | None = None
+    """Fold to test on; all others are trained on."""
+    train: tuple[Literal["train", "val", "test"], ...] = Field(("train",), min_length=1)
+    """Splits to train on, where there is no ``fold``."""
+    test: Literal["train", "val", "test"] = "test"
+    """Split to test on, where there is no ``fold``."""
+    test_share: float = Field(0.2, gt=0, lt=1)
+    """Share of the groups to test on, where the data set gives neither folds nor splits."""
+    direction: bool = False
+    """Whether the network also says if a clip runs forwards or backwards: two labels for each class, every clip shown both ways."""
+    mirror: bool = True
+    """Whether half of the training clips are mirrored; not for classes that tell left from right."""
+    kept_frames: int = Field(48, ge=2, le=64)
+    """Frames of a clip that are kept to draw from."""
+    kept_px: int = Field(144, ge=32, le=512)
+    """Side of the kept frames; whole frames, their shape made square. A fifth of it may be cropped away."""
+    skip_bad: bool = False
+    """Leave out clips that cannot be read, and say so; without it they end the run."""
+
+    @property
+    def ways(self) -> int:
+        """How often a clip is shown in a batch."""
+        return 2 if self.direction else 1
 
 
 class TrainingConfig(Settings):
@@ -67,6 +106,8 @@ class TrainingConfig(Settings):
     ENoPR alone, no labels, the backbone is left as it is; ``behind``: cross-entropy, the projection is left as it is."""
     joint: JointTraining | None = None
     """Weighing of the two losses of ``joint``, its defaults when left out."""
+    videos: VideoData | None = None
+    """Real videos; None for the motion world."""
     start: str = ""
     """Checkpoint whose weights are taken where key and shape agree; empty for random weights."""
     twin: str = ""
@@ -81,10 +122,15 @@ class TrainingConfig(Settings):
     """AdamW's."""
     clip_norm: float = Field(5.0, gt=0)
     """Largest norm of the gradient."""
-    precision: Literal["float32", "bf16"] = "bf16"
-    """``bf16``: autocast for convolutions and linear layers (matching and positions stay float32)."""
-    seed: int = 0
-    """Of the weights and of the data."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """``bf16``: autocast for convolutions and linear layers (matching and positions stay float32); ``auto``: bf16 where the processor has
+    instructions for it, else float32, as bf16 without them is some twenty times slower."""
+    augment: tuple[Augmentation, ...] = ()
+    """What is done to half of the clips each; labels and true motion change with the frames."""
+    seed: int = Field(0, ge=0)
+    """Of the weights, of the order of the clips and of augmentations."""
+    data_seed: int = Field(0, ge=0)
+    """Of the world that the clips are from."""
     threads: int = Field(1, ge=1, le=64)
     """Intra-op threads; part of the config because the last bits depend on it."""
     notes: tuple[str, ...] = ()
@@ -103,6 +149,20 @@ class TrainingConfig(Settings):
     def _joint_alone(self) -> Self:
         if self.joint is not None and self.objective != "joint":
             raise ValueError(f"joint belongs to objective 'joint', the objective is '{self.objective}'")
+        return self
+
+    @model_validator(mode="after")
+    def _known_motion(self) -> Self:
+        if self.videos is None:
+            return self
+        if self.objective in ("follow", "dense"):
+            raise ValueError(f"objective '{self.objective}' needs the known motion of the world; with videos take 'classify'")
+        if self.augment or any(phase.rendered for phase in self.phases):
+            raise ValueError("augment and rendered belong to the motion world; videos have crops and mirror")
+        if self.batch % self.videos.ways:
+            raise ValueError(f"batch is {self.batch}; with direction every clip is shown both ways, so it must be even")
+        if self.videos.kept_frames < self.frames:
+            raise ValueError(f"kept_frames ({self.videos.kept_frames}) must not be fewer than frames ({self.frames})")
         return self
 
     @property

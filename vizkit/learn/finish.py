@@ -12,12 +12,10 @@ from typing import Any
 from vizkit.catalog import architecture
 from vizkit.checkpoint import CONFIG, load_network, read_checkpoint, write_card, write_checkpoint
 from vizkit.contracts import Sampling, Score
-from vizkit.learn.train import WORLD_MEAN, WORLD_STD, TrainedNetwork
+from vizkit.learn.train import TrainedNetwork, precision_of
 from vizkit.motion.pwtp.network import ProjectedNetwork
 from vizkit.net.count import count_network
 from vizkit.scores import MOST_PICTURES, score
-from vizkit.world.labels import LABELS
-from vizkit.world.scene import WORLD_VERSION
 
 LICENSE = "Apache-2.0"
 DISPLAY_SIDE_PX = 112
@@ -37,9 +35,9 @@ def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_cli
     Returns:
         The card.
     """
-    config = trained.config
+    config, source = trained.config, trained.source
     side = max(DISPLAY_SIDE_PX, *(side for phase in config.phases for side in phase.sides_px))
-    run = trained.module.front.pwtp.frames if isinstance(trained.module, ProjectedNetwork) else 1
+    run = trained.module.front.frames if isinstance(trained.module, ProjectedNetwork) else 1
     runs = {"segments": config.frames // run, "frames_per_segment": run}
     sampling = Sampling(**runs, frames=config.frames, short_side_px=side, crop_px=side)
     card: dict[str, Any] = {
@@ -47,22 +45,19 @@ def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_cli
         "architecture": config.architecture,
         "module": architecture(config.architecture).module,
         "options": config.options,
-        "labels": list(LABELS),
-        "mean": list(WORLD_MEAN),
-        "std": list(WORLD_STD),
+        "labels": list(source.labels),
+        "mean": list(source.mean),
+        "std": list(source.std),
         "sampling": sampling.model_dump(),
         "origin": "trained",
         "license": LICENSE,
         "twin": config.twin or None,
         "start": config.start or None,
-        "data": {
-            "source": "vizkit.world", "version": WORLD_VERSION, "split": "train", "seed": config.seed,
-            "clips": sum(phase.clips for phase in config.phases),
-        },
+        "data": dict(source.facts),
         "training": {
             "command": _command(config.name, overrides),
             "objective": config.objective, "steps": config.steps, "seed": config.seed, "threads": config.threads,
-            "precision": config.precision, "seconds": round(trained.seconds), "float32_digest": trained.digest,
+            "precision": precision_of(config), "seconds": round(trained.seconds), "float32_digest": trained.digest,
             "config": config.model_dump(mode="json"),
         },
         "cost": asdict(count_network(trained.module, config.frames, side)),

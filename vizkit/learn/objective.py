@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vizkit.contracts import Stage
+from vizkit.contracts import LabelledClips, Stage
+from vizkit.errors import SettingError
 from vizkit.net.backbones.resnet import FrameResNet
 from vizkit.world import WorldBatch
 from vizkit.world.paint import PaintedScene
@@ -30,7 +31,7 @@ class Objective(ABC):
     heads: nn.Module
 
     @abstractmethod
-    def loss(self, network: nn.Module, clips: torch.Tensor, batch: WorldBatch) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, network: nn.Module, clips: torch.Tensor, batch: LabelledClips) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss of a batch, and numbers for the log."""
 
     def backward(self, loss: torch.Tensor, _step: int) -> dict[str, float]:
@@ -39,13 +40,26 @@ class Objective(ABC):
         return {}
 
 
+def scenes_of(batch: LabelledClips) -> PaintedScene:
+    """The truth about a batch.
+
+    Raises:
+        SettingError: nothing is known of its motion.
+    """
+    if not isinstance(batch, WorldBatch):
+        raise SettingError(
+            "The objectives 'follow' and 'dense' need known motion, which real clips have not; take 'classify'.", code="objective"
+        )
+    return batch.scenes
+
+
 class Classify(Objective):
     """Cross-entropy on the labels."""
 
     def __init__(self) -> None:
         self.heads: nn.Module = nn.Module()
 
-    def loss(self, network: nn.Module, clips: torch.Tensor, batch: WorldBatch) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, network: nn.Module, clips: torch.Tensor, batch: LabelledClips) -> tuple[torch.Tensor, dict[str, float]]:
         """Cross-entropy, and the share of right answers."""
         logits = network(clips).float()
         right = (logits.argmax(1) == batch.labels).float().mean()
@@ -65,11 +79,11 @@ class ClassifyAndFollow(Objective):
         self.stage = [stage for stage in stages[: names.index(FOLLOWED_STAGE) + 1] if stage.stride_frames == 1][-1]
         self.heads: nn.Module = nn.Conv2d(self.stage.channels, 2, 1)
 
-    def loss(self, network: nn.Module, clips: torch.Tensor, batch: WorldBatch) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, network: nn.Module, clips: torch.Tensor, batch: LabelledClips) -> tuple[torch.Tensor, dict[str, float]]:
         """Sum of both losses; the share of right answers and the mean angle error of moving cells."""
         features, logits = self._run(network, clips)
         said = self.heads(features).float().unflatten(0, (len(clips), -1)).movedim(2, -1)[:, :-1].flatten(1, 3)  # [B, (T-1)*h*w, 2]
-        step, layer = cell_steps(batch.scenes, self.stage, features.shape[2])
+        step, layer = cell_steps(scenes_of(batch), self.stage, features.shape[2])
         weight = torch.where(layer > 0, OBJECT_WEIGHT, 1.0)
         distance = F.smooth_l1_loss(said, step, reduction="none").sum(-1)
         loss = F.cross_entropy(logits, batch.labels) + (distance * weight).sum() / weight.sum() * FOLLOW_WEIGHT
@@ -89,7 +103,7 @@ class ClassifyAndFollow(Objective):
         finally:
             hook.remove()
         found = kept[0][0] if isinstance(kept[0], tuple) else kept[0]
-        return (found if self.stage.axes == "FCHW" else found.transpose(1, 2).flatten(0, 1)), logits
+        return (found if found.ndim == 4 else found.transpose(1, 2).flatten(0, 1)), logits
 
 
 def cell_steps(scenes: PaintedScene, stage: Stage, side: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -122,20 +136,20 @@ class Dense(Objective):
             | {f"match_{stage.name}": nn.Conv2d(stage.channels, PROJECTION, 1) for stage in stages[:MATCHED_STAGES]}
         )
 
-    def loss(self, network: nn.Module, clips: torch.Tensor, batch: WorldBatch) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, network: nn.Module, clips: torch.Tensor, batch: LabelledClips) -> tuple[torch.Tensor, dict[str, float]]:
         """Sum of the object losses and the matching losses; the share of cells found at each stage."""
         if not isinstance(network, FrameResNet):
             raise TypeError("The dense start needs a frame-wise ResNet.")
-        maps = network.features(clips)
+        maps, scenes = network.features(clips), scenes_of(batch)
         total, numbers = clips.new_zeros(()), {}
         for level, stage in enumerate(self.stages):
             features = maps[stage.name]
-            cells = cell_layers(batch.scenes, stage, features.shape[2])
+            cells = cell_layers(scenes, stage, features.shape[2])
             scores = self.heads[f"object_{stage.name}"](features).float()  # type: ignore[index]
             total = total + F.cross_entropy(scores, (cells.flatten(0, 1) > 0).long())
             if level < MATCHED_STAGES:
                 projected = F.normalize(self.heads[f"match_{stage.name}"](features).float(), dim=1)  # type: ignore[index]
-                loss, found = match_loss(projected, cells, batch.scenes, stage)
+                loss, found = match_loss(projected, cells, scenes, stage)
                 total, numbers[f"found_{stage.name}"] = total + loss, found
         return total, numbers
 

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vizkit.contracts import LabelledClips
 from vizkit.errors import SettingError
 from vizkit.learn.config import SMALLEST_SCALE, JointTraining, TrainingConfig
 from vizkit.learn.objective import Objective
-from vizkit.motion.pwtp.network import ProjectedNetwork
+from vizkit.motion.pwtp.network import Front, ProjectedNetwork
 from vizkit.motion.pwtp.objective import enopr, joint_backward, scale_at
-from vizkit.world import WorldBatch
 
 
 def require_front(network: nn.Module, config: TrainingConfig) -> ProjectedNetwork:
@@ -23,13 +23,13 @@ def require_front(network: nn.Module, config: TrainingConfig) -> ProjectedNetwor
     Raises:
         SettingError: it has none, or cuts clips into segments that do not divide ``frames``.
     """
-    if not isinstance(network, ProjectedNetwork):
+    if not (isinstance(network, ProjectedNetwork) and isinstance(network.front, Front)):
         raise SettingError(
-            f"objective is '{config.objective}', but {config.architecture} has no projection in front; take a pwtp architecture, or "
-            "another objective.",
+            f"objective is '{config.objective}', but {config.architecture} has no projection in front; take a pwtp architecture "
+            "whose picture is 'dynamic appearance', or another objective.",
             code="objective",
         )
-    segment = network.front.pwtp.frames
+    segment = network.front.frames
     if config.frames % segment:
         raise SettingError(f"frames is {config.frames}, but segments of {segment} frames need a multiple of it.", code="frames")
     return network
@@ -45,7 +45,7 @@ class Joint(Objective):
         self.own = [*network.norm.parameters(), *network.backbone.parameters()]
         self._rest = torch.zeros(())
 
-    def loss(self, network: nn.Module, clips: torch.Tensor, batch: WorldBatch) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, network: nn.Module, clips: torch.Tensor, batch: LabelledClips) -> tuple[torch.Tensor, dict[str, float]]:
         """Cross-entropy; the share of right answers and ENoPR."""
         residual = _residual(network, clips)
         appearance = residual.mean(2).unflatten(0, (len(clips), -1)).transpose(1, 2)
@@ -56,7 +56,8 @@ class Joint(Objective):
 
     def backward(self, loss: torch.Tensor, step: int) -> dict[str, float]:
         """Gradients of both losses; gives the weight of ENoPR."""
-        weight = joint_backward(loss, self._rest, shared=self.shared, own=self.own, scale=self._scale(step))
+        settings = {"scale": self._scale(step), "normalized": self.settings.normalized}
+        weight = joint_backward(loss, self._rest, shared=self.shared, own=self.own, **settings)
         return {"weight": round(weight, 5)}
 
     def _scale(self, step: int) -> float | None:
@@ -71,7 +72,7 @@ class Separate(Objective):
     def __init__(self) -> None:
         self.heads: nn.Module = nn.Module()
 
-    def loss(self, network: nn.Module, clips: torch.Tensor, batch: WorldBatch) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, network: nn.Module, clips: torch.Tensor, batch: LabelledClips) -> tuple[torch.Tensor, dict[str, float]]:
         """ENoPR; batch's labels are not looked at."""
         rest = enopr(_residual(network, clips).float())
         return rest, {"enopr": round(float(rest.detach()), 5)}
@@ -84,7 +85,7 @@ class Behind(Objective):
         self.heads: nn.Module = nn.Module()
         network.front.requires_grad_(False)
 
-    def loss(self, network: nn.Module, clips: torch.Tensor, batch: WorldBatch) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss(self, network: nn.Module, clips: torch.Tensor, batch: LabelledClips) -> tuple[torch.Tensor, dict[str, float]]:
         """Cross-entropy; the share of right answers."""
         assert isinstance(network, ProjectedNetwork)
         network.front.eval()

@@ -29,6 +29,9 @@ LABELS = (
 PAIR_NAMES = ("horizontal", "vertical", "depth", "rotation", "distance", "cover", "bounce", "camera")
 """One word for each pair of labels."""
 
+ORDERED = tuple(range(14))
+"""Labels whose clips cannot be told from their pair's other member without the order of the frames: all but the camera's."""
+
 Augmentation = Literal["flip_x", "flip_y", "reverse", "transpose"]
 
 _SWAPPED: dict[str, tuple[int | None, ...]] = {
@@ -54,12 +57,22 @@ def relabel(label: int, augmentation: Augmentation) -> int:
     Raises:
         SettingError: the label or the augmentation is unknown, or it leaves the world (a fall turned upside down has no label).
     """
+    if not has_label(label, augmentation):
+        raise SettingError(f"{LABELS[label]!r} has no label after {augmentation}.", code="no_label")
+    new = _SWAPPED[augmentation][label_number(label)]
+    assert new is not None
+    return new
+
+
+def has_label(label: int, augmentation: Augmentation) -> bool:
+    """Whether a clip of a class is still one of the world's after an augmentation, see :func:`relabel`.
+
+    Raises:
+        SettingError: the label or the augmentation is unknown.
+    """
     if augmentation not in _SWAPPED:
         raise unknown_name("augmentation", augmentation, list(_SWAPPED))
-    new = _SWAPPED[augmentation][label_number(label)]
-    if new is None:
-        raise SettingError(f"{LABELS[label]!r} has no label after {augmentation}.", code="no_label")
-    return new
+    return _SWAPPED[augmentation][label_number(label)] is not None
 
 
 def label_number(label: str | int) -> int:

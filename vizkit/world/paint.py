@@ -16,6 +16,8 @@ from vizkit.world.scene import BACKGROUND_REACH, LAYERS, OUTLINE_HARMONICS, Scen
 BACKGROUND_SIDE = 192
 SPRITE_SIDE = 96
 EDGE_TEXELS = 1.0
+TENSORS = ("place", "reach", "turn", "present", "background", "sprites")
+"""Names of the tensors of a batch of painted clips, in their order."""
 
 
 @dataclass(eq=False)
@@ -33,15 +35,23 @@ class PaintedScene:
     present: torch.Tensor
     """[B, L] bool"""
     background: torch.Tensor
-    """[B, 3, G, G] in 0..1"""
+    """[B, 3, G, G] in 0..1; G is 0 where only the geometry was kept."""
     sprites: torch.Tensor
-    """[B, L - 1, 4, N, N] RGB times alpha, and alpha."""
+    """[B, L - 1, 4, N, N] RGB times alpha, and alpha; alpha alone, [B, L - 1, 1, N, N], where only the geometry was kept."""
 
     @classmethod
     def join(cls, parts: Sequence[PaintedScene]) -> PaintedScene:
         """One batch of several."""
-        names = ("place", "reach", "turn", "present", "background", "sprites")
-        return cls(parts[0].side_px, *(torch.cat([getattr(part, name) for part in parts]) for name in names))
+        return cls(parts[0].side_px, *(torch.cat([getattr(part, name) for part in parts]) for name in TENSORS))
+
+    def take(self, rows: torch.Tensor) -> PaintedScene:
+        """The clips of some rows."""
+        return PaintedScene(self.side_px, *(getattr(self, name)[rows] for name in TENSORS))
+
+    def put(self, rows: torch.Tensor, clips: PaintedScene) -> PaintedScene:
+        """The batch with other clips in some rows."""
+        changed = (getattr(self, name).index_copy(0, rows, getattr(clips, name)) for name in TENSORS)
+        return PaintedScene(self.side_px, *changed)
 
     def to_canvas(self, xy: torch.Tensor, layer: int | torch.Tensor, frame: torch.Tensor) -> torch.Tensor:
         """Map frame positions (in frame sides) to canvas positions in [-1, 1].
@@ -70,7 +80,7 @@ class PaintedScene:
     def alpha_at(self, xy: torch.Tensor, layer: int, frame: torch.Tensor) -> torch.Tensor:
         """[B, P] opacity of one layer above the background at frame positions."""
         canvas = self.to_canvas(xy, layer, frame)
-        alpha = F.grid_sample(self.sprites[:, layer - 1, 3:], canvas[:, None], align_corners=False)[:, 0, 0]
+        alpha = F.grid_sample(self.sprites[:, layer - 1, -1:], canvas[:, None], align_corners=False)[:, 0, 0]
         return alpha * self.present[:, layer, None]
 
     def top_layer(self, xy: torch.Tensor, frame: torch.Tensor) -> torch.Tensor:

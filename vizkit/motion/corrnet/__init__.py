@@ -30,8 +30,11 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     _corrnet(26, 74.8),
     _corrnet(50, 115, layout=(3, 4, 6, 3)),
     _corrnet(101, 187, layout=(3, 4, 23, 3), blocks=("res2.2", "res3.3", "res4.11", "res4.22")),
+    Architecture(
+        "corrnet-18", "corrnet", "ResNet-18 on every frame with correlation blocks", "vizkit.motion.corrnet.network:build_frame_corrnet"
+    ),
 )
-"""The named networks (section 6.3), 32 frames of 224 px, 400 classes."""
+"""The named networks (section 6.3), 32 frames of 224 px, 400 classes; the last is ours, for small checkpoints."""
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(

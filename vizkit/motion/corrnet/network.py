@@ -1,4 +1,4 @@
-"""Where CorrNet puts its blocks in R(2+1)D (sections 4 and 6.1)."""
+"""Where CorrNet puts its blocks in R(2+1)D (sections 4 and 6.1), and in the small networks that are shipped."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from vizkit.errors import unknown_name
 from vizkit.motion.corrnet.module import CorrelationConcat, CorrelationSum, Initial, OtherLength
 from vizkit.net.backbones.clips import ClipNetwork
 from vizkit.net.backbones.r2plus1d import Stem, build_r2plus1d
+from vizkit.net.backbones.resnet import FrameResNet
+from vizkit.net.backbones.resnet import Stem as FrameStem
 
 Kind = Literal["sum", "concat"]
 KINDS = {"sum": CorrelationSum, "concat": CorrelationConcat}
@@ -81,6 +83,56 @@ def build_corrnet(
         inserted=dict.fromkeys(map(_place, blocks), build),
         dropout=dropout,
     )
+
+
+def build_frame_corrnet(
+    num_classes: int,
+    *,
+    depth: int = 18,
+    blocks: Sequence[str] = ("res2.1", "res3.1", "res4.1"),
+    frames: int = 8,
+    kind: Kind = "sum",
+    width: int = 64,
+    stem: FrameStem = "7x7/2+pool",
+    dropout: float = 0.5,
+    reduction: int = 4,
+    patch: int = 7,
+    dilation: int = 1,
+    group_size: int | None = None,
+    filtered: bool = True,
+    initial: Initial = "ones",
+    other_length: OtherLength = "error",
+) -> FrameResNet:
+    """Build a ResNet on every frame with correlation blocks: it knows no motion but what they bring.
+
+    Args:
+        num_classes: outputs.
+        depth: of the ResNet.
+        blocks: ``"stage.position"`` of the residual blocks that a correlation block follows.
+        frames: length of the clips, which the filters are tied to.
+        kind: ``"sum"`` or ``"concat"`` (figure 2).
+        width: channels of res2.
+        stem: see :class:`FrameResNet`.
+        dropout: before the last layer.
+        reduction: the operator works on the stage's channels divided by this.
+        patch: K, see :class:`CorrelationOperator`, as is all down to ``other_length``.
+        dilation: D; 1, as small clips have small maps.
+        group_size: channels of a group; None for one group.
+        filtered: False for correlation without filters.
+        initial: start of the filters.
+        other_length: what happens to clips of another length.
+
+    Raises:
+        ValueError: a setting outside what is accepted, or a block that the backbone does not have.
+    """
+    if kind not in get_args(Kind):
+        raise unknown_name("kind", kind, get_args(Kind))
+    build = partial(
+        KINDS[kind], reduction=reduction, patch=patch, dilation=dilation, group_size=group_size, filtered=filtered, initial=initial,
+        other_length=other_length,
+    )  # fmt: skip
+    plan = dict.fromkeys(map(_place, blocks), build)
+    return FrameResNet(depth, num_classes, width=width, stem=stem, inserted=plan, frames=frames, dropout=dropout)
 
 
 def _place(block: str) -> tuple[str, int]:

@@ -25,8 +25,11 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture("dcf-r2plus1d-101", "dcf", _DEPTHWISE, _BUILD, {"backbone": "depthwise", "layout": DEPTH_101}, 174, weights=IMAGENET[101]),
     Architecture("dcf-x3d-s", "dcf", _X3D, _BUILD, {"backbone": "x3d"}, frames=13, size_px=160, mean=X3D_MEAN, std=X3D_STD),
     Architecture("dcf-x3d-m", "dcf", _X3D, _BUILD, {"backbone": "x3d"}, frames=16, mean=X3D_MEAN, std=X3D_STD),
+    Architecture("dcf-18", "dcf", "ResNet-18 on every frame with DCF blocks", _BUILD, {"backbone": "resnet", "residual_init": "scratch"}),
 )
-"""The named networks (section 3.3). The paper's tables of costs and accuracies are not public, so nothing is compared."""
+"""The named networks (section 3.3); the last is ours, for small checkpoints.
+
+The paper's tables of costs and accuracies are not public, so nothing is compared."""
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(

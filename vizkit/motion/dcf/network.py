@@ -1,4 +1,7 @@
-"""Where DCF puts its blocks: one after each of res2, res3 and res4 of a depthwise R(2+1)D or an X3D (section 3.3, tables 6 and 7)."""
+"""Where DCF puts its blocks: one after each of res2, res3 and res4 of a depthwise R(2+1)D or an X3D (section 3.3, tables 6 and 7).
+
+The small networks that are shipped have them in a ResNet on every frame, which knows no motion but what the blocks bring.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,18 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal, get_args
 
+from torch import nn
+
 from vizkit.motion.dcf.module import Activation, DCFBlock, ResidualInit
-from vizkit.net.backbones.clips import ClipNetwork, check_name
+from vizkit.net.backbones.clips import check_name
 from vizkit.net.backbones.depthwise import build_depthwise
-from vizkit.net.backbones.resnet import STAGE_NAMES
+from vizkit.net.backbones.resnet import STAGE_NAMES, FrameResNet
 from vizkit.net.backbones.x3d import build_x3d
 
-Backbone = Literal["depthwise", "x3d"]
+Backbone = Literal["depthwise", "x3d", "resnet"]
 Stem = Literal["7x7/2+pool", "3x3/2", "5x5/2"]
 
-REDUCED_TO = {"depthwise": 4, "x3d": 2}  # section 3.3: a quarter of the channels in R(2+1)D, half in X3D
+REDUCED_TO = {"depthwise": 4, "x3d": 2, "resnet": 2}  # section 3.3: a quarter of the channels in R(2+1)D, half in X3D; ResNet: ours
 SHORT_RANGE = "res4"  # section 3.3: L = 1 "for the last stage"
 
 
@@ -32,14 +37,15 @@ def build_dcf(
     act: Activation = "inside",
     width: int | None = None,
     stem: Stem | None = None,
+    depth: int = 18,
     dropout: float = 0.5,
-) -> ClipNetwork:
+) -> nn.Module:
     """Build a backbone with DCF blocks after whole stages.
 
     Args:
         num_classes: outputs.
-        backbone: ``"depthwise"`` (R(2+1)D, depthwise in time) or ``"x3d"``.
-        layout: residual blocks of each stage; the backbone's default when None.
+        backbone: ``"depthwise"`` (R(2+1)D, depthwise in time), ``"x3d"`` or ``"resnet"`` (a ResNet on every frame).
+        layout: residual blocks of each stage; the backbone's default when None (not of ``"resnet"``, which goes by ``depth``).
         stages: stages that a block follows.
         patch: K.
         temporal_range: L, one number for all blocks or one for each of ``stages``; 2, but 1 after res4, when None.
@@ -48,6 +54,7 @@ def build_dcf(
         act: place of the blocks' ReLU.
         width: of the backbone; its default when None.
         stem: of the backbone; its default when None.
+        depth: layers of the ResNet (``"resnet"`` only).
         dropout: before the last layer.
 
     Raises:
@@ -64,6 +71,10 @@ def build_dcf(
         carried += 2 * reach * patch**2 if pyramid else 0
     given = {"layout": layout, "width": width, "stem": stem}
     options = {name: value for name, value in given.items() if value is not None}
+    if backbone == "resnet":
+        if layout is not None:
+            raise ValueError("layout is given, but a ResNet's goes by its depth")
+        return FrameResNet(depth, num_classes, after=after, after_name="dcf", dropout=dropout, **options)  # type: ignore[arg-type]
     build_backbone = build_depthwise if backbone == "depthwise" else build_x3d
     return build_backbone(num_classes, after=after, after_name="dcf", dropout=dropout, **options)  # type: ignore[arg-type]
 

@@ -28,9 +28,9 @@ _XS = f"{_COUNTING}; about 0.1 of the published 0.8 is explained by no layer tha
 _LONG: dict[str, Any] = {"unit": 1e6, "every_parameter": True, "frames": 128, "size_px": 256, "norm_macs": 2}
 
 
-def _architecture(name: str, backbone: str, words: str, segments: int, published: Published, **more: Any) -> Architecture:
+def _architecture(name: str, backbone: str, words: str, segments: int, published: Published | None, **more: Any) -> Architecture:
     """A network whose untrained projection starts from cosines: its static part is about the temporal mean."""
-    options = {"backbone": backbone, "initial": "dct"}
+    options = {"backbone": backbone, "initial": "dct"} | ({"depth": 18} if backbone == "resnet" else {})
     return Architecture(
         name, "pwtp", words, _BUILD, options, 174, 8 * segments, frames_per_segment=8, published=published, **more
     )  # fmt: skip
@@ -52,8 +52,10 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         "pwtp-vit-b", "vit", "ViT-B/16 on frames of dynamic appearance", 8,
         Published(86.3, 270, _VIT, unit=1e6, every_parameter=True, flops=2, products=False),
     ),
+    _architecture("pwtp-18", "resnet", "ResNet-18 on frames of dynamic appearance", 4, None),
 )  # fmt: skip
-"""The named networks (section 4.1), with segments of the default length and their costs beside the paper's."""
+"""The named networks (section 4.1), with segments of the default length and their costs beside the paper's; the last is ours, for small
+checkpoints."""
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(

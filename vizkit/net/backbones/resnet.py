@@ -1,13 +1,14 @@
-"""A 2-D ResNet on every frame, with room for motion modules (C2D, CPNet, TSM).
+"""A 2-D ResNet on every frame, with room for motion modules (C2D, CPNet, TSM, and small networks of every module).
 
 Parameter names and the place of the stride (on the 3x3 of a bottleneck) are torchvision's, so its ImageNet weights fit.
-A motion module sees the sum of a residual block *before* the final ReLU as [B, C, T, H, W]; what it returns is added.
+A motion module inside a residual block sees the block's sum *before* the final ReLU as [B, C, T, H, W]; what it returns is added.
+Modules after a residual block, after a stage and beside a stage are those of :mod:`vizkit.net.backbones.clips`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Literal, get_args
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,9 @@ from torch import nn
 
 from vizkit.contracts import Block, Stage
 from vizkit.net.geometry import CellGeometry
+
+if TYPE_CHECKING:
+    from vizkit.net.backbones.clips import AfterPlan, BesidePlan, InsertPlan
 
 LAYOUTS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 STAGE_NAMES = ("res2", "res3", "res4", "res5")
@@ -43,10 +47,31 @@ def shift_frames(x: torch.Tensor, frames: int) -> torch.Tensor:
     return torch.cat([ahead, behind, clip[:, :, 2 * fold :]], dim=2).flatten(0, 1)
 
 
+def _as_clip(x: torch.Tensor, frames: int) -> torch.Tensor:
+    """[B*T, C, H, W] -> [B, C, T, H, W]."""
+    return x.unflatten(0, (-1, frames)).transpose(1, 2)
+
+
+def _as_frames(x: torch.Tensor) -> torch.Tensor:
+    """[B, C, T, H, W] -> [B*T, C, H, W]."""
+    return x.transpose(1, 2).flatten(0, 1)
+
+
 class ResidualBlock(nn.Module):
     """Basic (3x3, 3x3) or bottleneck (1x1, 3x3, 1x1) block on frames [B*T, C, H, W]."""
 
-    def __init__(self, inputs: int, planes: int, *, stride: int, bottleneck: bool, motion: nn.Module | None, shift: bool) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        planes: int,
+        *,
+        stride: int,
+        bottleneck: bool,
+        motion: Callable[[int], nn.Module] | None,
+        inserted: Callable[[int, int], nn.Module] | None,
+        frames: int,
+        shift: bool,
+    ) -> None:
         super().__init__()
         outputs = planes * (4 if bottleneck else 1)
         if bottleneck:
@@ -61,7 +86,8 @@ class ResidualBlock(nn.Module):
         self.downsample = None
         if stride != 1 or inputs != outputs:
             self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-        self.motion = motion
+        self.motion = motion(outputs) if motion else None
+        self.inserted = inserted(outputs, frames) if inserted else None
         self.bottleneck, self.shift = bottleneck, shift
 
     def forward(self, x: torch.Tensor, frames: int) -> torch.Tensor:
@@ -72,9 +98,9 @@ class ResidualBlock(nn.Module):
             out = self.bn3(self.conv3(F.relu(out)))
         out = out + (x if self.downsample is None else self.downsample(x))
         if self.motion is not None:
-            clip = out.unflatten(0, (-1, frames)).transpose(1, 2)  # [B, C, T, H, W]
-            out = out + self.motion(clip).transpose(1, 2).flatten(0, 1)
-        return F.relu(out)
+            out = out + _as_frames(self.motion(_as_clip(out, frames)))
+        out = F.relu(out)
+        return out if self.inserted is None else _as_frames(self.inserted(_as_clip(out, frames)))
 
 
 class ResidualStage(nn.Sequential):
@@ -96,9 +122,18 @@ class FrameResNet(nn.Module):
         width: channels of res2 (64 in the papers).
         stem: ``"7x7/2+pool"`` (224 px), ``"7x7/1+pool"`` (112 px, cpnet.md section 4) or ``"5x5/2"`` (small nets for small
             clips: the stages lie at strides 2, 4, 8, 16 instead of 4, 8, 16, 32).
-        motion: where motion modules go.
+        motion: modules inside residual blocks, before the final ReLU.
+        inserted: modules after residual blocks, see :class:`vizkit.net.backbones.clips.ClipNetwork`, as for all down to ``beside_name``.
+        frames: length of the clips that the modules of ``inserted`` and ``beside`` are built for.
+        after: modules after whole stages.
+        after_name: what the blocks of ``after`` are called.
+        beside: modules beside the stages, whose vectors the last layer takes.
+        beside_name: what the blocks of ``beside`` are called.
         shift: temporal shift in every residual branch (TSM).
         dropout: before the last layer.
+
+    Raises:
+        ValueError: a size or a name that cannot be, or a plan for a block or a stage that is not there.
     """
 
     def __init__(
@@ -109,6 +144,12 @@ class FrameResNet(nn.Module):
         width: int = 64,
         stem: Stem = "7x7/2+pool",
         motion: MotionPlan | None = None,
+        inserted: InsertPlan | None = None,
+        frames: int = 8,
+        after: AfterPlan | None = None,
+        after_name: str = "after",
+        beside: BesidePlan | None = None,
+        beside_name: str = "beside",
         shift: bool = False,
         dropout: float = 0.5,
     ) -> None:
@@ -124,55 +165,73 @@ class FrameResNet(nn.Module):
         self.pooled = stem.endswith("+pool")
         geometry = CellGeometry().through(kernel, stride, kernel // 2)
         geometry = geometry.through(3, 2, 1) if self.pooled else geometry
-        plan, bottleneck = dict(motion or {}), depth >= 50
+        inside, behind, follow, aside = dict(motion or {}), dict(inserted or {}), dict(after or {}), dict(beside or {})
         self.stages: tuple[Stage, ...] = ()
         self.blocks: tuple[Block, ...] = ()
+        self.after, self.beside = nn.ModuleDict(), nn.ModuleDict()
         inputs = width
         for level, (name, blocks) in enumerate(zip(STAGE_NAMES, LAYOUTS[depth], strict=True)):
-            planes, step = width * 2**level, 1 if level == 0 else 2
-            outputs, path = planes * (4 if bottleneck else 1), f"layer{level + 1}"
+            planes, step, path = width * 2**level, 1 if level == 0 else 2, f"layer{level + 1}"
             stage = ResidualStage()
             for position in range(blocks):
-                build = plan.pop((name, position), None)
+                build, build_behind = inside.pop((name, position), None), behind.pop((name, position), None)
                 block = ResidualBlock(
-                    inputs, planes, stride=step if position == 0 else 1, bottleneck=bottleneck,
-                    motion=build(outputs) if build else None, shift=shift,
+                    inputs, planes, stride=step if position == 0 else 1, bottleneck=depth >= 50, motion=build, inserted=build_behind,
+                    frames=frames, shift=shift,
                 )  # fmt: skip
                 stage.append(block)
-                inputs = outputs
-                if build:
-                    self.blocks += (Block(f"{name}.{position}", f"{path}.{position}.motion", name),)
+                inputs = planes * (4 if depth >= 50 else 1)
+                kinds = [kind for kind, given in (("motion", build), ("inserted", build_behind)) if given]
+                self.blocks += tuple(Block(f"{name}.{position}", f"{path}.{position}.{kind}", name) for kind in kinds)
             self.add_module(path, stage)
             geometry = geometry.through(3, step, 1)
-            self.stages += (Stage(name, path, outputs, geometry.stride_px, 1, geometry.origin_px, "FCHW"),)
-        if plan:
-            raise ValueError(f"There is no residual block at {sorted(plan)} in a ResNet-{depth}.")
+            self.stages += (Stage(name, path, inputs, geometry.stride_px, 1, geometry.origin_px, "FCHW"),)
+            if name in follow:
+                self.after[name] = follow.pop(name)(inputs)
+                self.blocks += (Block(f"{name}.{after_name}", f"after.{name}", name),)
+            if name in aside:
+                self.beside[name] = aside.pop(name)(inputs, frames)
+                self.blocks += (Block(f"{name}.{beside_name}", f"beside.{name}", name),)
+        if left := sorted(map(str, [*inside, *behind, *follow, *aside])):
+            raise ValueError(f"there is no residual block or stage for modules at {', '.join(left)} in a ResNet-{depth}")
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(inputs, num_classes)
+        self.fc = nn.Linear(inputs + sum(module.out_features for module in self.beside.values()), num_classes)  # type: ignore[misc]
         self._start()
 
     def _start(self) -> None:
         """Kaiming for the backbone's convolutions; motion modules start themselves."""
+        modules = tuple(block.path for block in self.blocks)
         for name, module in self.named_modules():
-            if isinstance(module, nn.Conv2d) and ".motion" not in name:
+            if isinstance(module, nn.Conv2d) and not name.startswith(modules):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def features(self, clip: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Outputs of the stages, name -> [B*T, C, H, W], for a clip [B, 3, T, H, W]."""
-        frames = clip.shape[2]
-        x = F.relu(self.bn1(self.conv1(clip.transpose(1, 2).flatten(0, 1))))
-        x = F.max_pool2d(x, 3, 2, 1) if self.pooled else x
-        maps = {}
-        for stage in self.stages:
-            x = maps[stage.name] = self.get_submodule(stage.path)(x, frames)
-        return maps
+        """Outputs of the stages, name -> [B*T, C, H, W], for a clip [B, 3, T, H, W], before a module that follows the stage."""
+        return {name: own for name, own, _ in self._walk(clip)}
 
     def forward(self, clip: torch.Tensor) -> torch.Tensor:
         """[B, 3, T, H, W] -> logits [B, classes]."""
-        return self.classify(self.features(clip)[self.stages[-1].name], clip.shape[2])
+        vectors = []
+        for name, own, onward in self._walk(clip):
+            last = onward
+            if name in self.beside:
+                vectors.append(self.beside[name](_as_clip(own, clip.shape[2])))
+        return self.classify(last, clip.shape[2], *vectors)
 
-    def classify(self, last: torch.Tensor, frames: int) -> torch.Tensor:
-        """Output of the last stage [B*T, C, H, W] -> logits [B, classes]: mean over space and time, linear."""
+    def _walk(self, clip: torch.Tensor) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+        """Name, own output and what goes on to the next stage, stage by stage."""
+        frames, carried = clip.shape[2], None
+        x = F.relu(self.bn1(self.conv1(_as_frames(clip))))
+        x = F.max_pool2d(x, 3, 2, 1) if self.pooled else x
+        for stage in self.stages:
+            own = x = self.get_submodule(stage.path)(x, frames)
+            if stage.name in self.after:
+                onward, carried = self.after[stage.name](_as_clip(own, frames), carried)
+                x = _as_frames(onward)
+            yield stage.name, own, x
+
+    def classify(self, last: torch.Tensor, frames: int, *vectors: torch.Tensor) -> torch.Tensor:
+        """Output of the last stage [B*T, C, H, W] and vectors [B, length] -> logits [B, classes]: mean over space and time, linear."""
         pooled = last.mean((2, 3)).unflatten(0, (-1, frames)).mean(1)
-        logits: torch.Tensor = self.fc(self.dropout(pooled))
+        logits: torch.Tensor = self.fc(self.dropout(torch.cat([pooled, *vectors], 1)))
         return logits
