@@ -117,3 +117,9 @@ def test_shipped_configs_can_be_run(shipped: Path) -> None:
 def test_every_shipped_checkpoint_has_its_config() -> None:
     assert {path.parent for path in checkpoint_folder().glob(f"*/{CARD}")} <= {path.parent for path in SHIPPED}
     assert SHIPPED
+
+
+def test_a_tie_between_background_and_label_is_not_augmented_away(path: Path) -> None:
+    assert load_config(path, ["trap=0.6"]).trap == 0.6
+    with pytest.raises(SettingError, match="take one of them"):
+        load_config(path, ["trap=0.6", 'augment=["flip_x"]'])

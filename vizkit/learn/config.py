@@ -32,6 +32,8 @@ class Phase(Settings):
     """Highest learning rate."""
     warm_up: float = Field(0.15, ge=0, le=1)
     """Share of the phase in which the rate rises from zero."""
+    filters_rate: float = Field(4.0, ge=0)
+    """What the rate of correlation filters is multiplied by; 0 leaves them as they are. See :mod:`vizkit.learn.optimizer`."""
 
 
 class JointTraining(Settings):
@@ -131,6 +133,11 @@ class TrainingConfig(Settings):
     """Of the weights, of the order of the clips and of augmentations."""
     data_seed: int = Field(0, ge=0)
     """Of the world that the clips are from."""
+    trap: float = Field(0.0, ge=0, le=1)
+    """Share of the clips whose background has the colour of the label; augmentations that change the label would break the tie."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the network is: ``cuda`` for a GPU (bf16 with ``auto`` where it can; float32 results differ from a processor's in the last
+    bits)."""
     threads: int = Field(1, ge=1, le=64)
     """Intra-op threads; part of the config because the last bits depend on it."""
     notes: tuple[str, ...] = ()
@@ -143,6 +150,12 @@ class TrainingConfig(Settings):
         short = min(phase.clips for phase in self.phases)
         if short < self.batch:
             raise ValueError(f"clips of a phase ({short}) must not be fewer than batch ({self.batch})")
+        return self
+
+    @model_validator(mode="after")
+    def _tied_to_the_label(self) -> Self:
+        if self.trap and self.augment:
+            raise ValueError("trap ties the background to the label, augment changes the label and not the background: take one of them")
         return self
 
     @model_validator(mode="after")

@@ -32,6 +32,10 @@ class Source(Dataset[LabelledClips], ABC):
     """Taken out of the colours in [0, 1]."""
     std: tuple[float, float, float]
     """What they are divided by then."""
+    license = "Apache-2.0"
+    """Terms of weights that are trained on them."""
+    root: Path
+    """Folder of what is kept on disk."""
 
     @abstractmethod
     def __getitem__(self, step: int) -> LabelledClips:
@@ -64,14 +68,15 @@ class WorldSource(Source):
     mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
     def __init__(self, config: TrainingConfig, root: Path) -> None:
-        self.config = config
+        self.config, self.root = config, root
         self._shards = {self._clips(phase, side): WorldShards(self._clips(phase, side), root) for phase, side in self._kept()}
 
     def _kept(self) -> list[tuple[Phase, int]]:
         return [(phase, side) for phase in self.config.phases if phase.rendered for side in phase.sides_px]
 
     def _clips(self, phase: Phase, side_px: int) -> WorldClips:
-        return WorldClips(seed=self.config.data_seed, frames=self.config.frames, side_px=side_px, nuisances=phase.nuisances)
+        config = self.config
+        return WorldClips(seed=config.data_seed, frames=config.frames, side_px=side_px, nuisances=phase.nuisances, trap=config.trap)
 
     def prepare(self, *, workers: int = 0, report: Report | None = None) -> int:
         """Render the clips that are kept."""

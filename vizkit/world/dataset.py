@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 
 from vizkit.clip import clip_from_frames
-from vizkit.contracts import Record, VideoClip
+from vizkit.contracts import LabelledClips, Record, VideoClip
 from vizkit.errors import SettingError, unknown_name
 from vizkit.world.labels import LABELS, label_number
 from vizkit.world.paint import PaintedScene, paint_frames, paint_layers
@@ -22,7 +22,7 @@ FRAMES_PER_SECOND = 8
 SMALLEST_PX, LARGEST_PX = 32, 512
 MOST_FRAMES = 128
 LARGEST_SHAKE_PX = 16
-_DEFAULTS = {"seed": 0, "label": None, "frames": 8, "side_px": 112, "nuisances": 1, "shake": 0}
+_DEFAULTS = {"seed": 0, "label": None, "frames": 8, "side_px": 112, "nuisances": 1, "shake": 0, "trap": 0}
 
 DEMOS = {
     "A ball falls and bounces": 12,
@@ -48,15 +48,19 @@ class WorldClip(Record):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class WorldBatch(Record):
-    """A batch of clips for training and scoring."""
+class WorldBatch(LabelledClips):
+    """A batch of clips of the world for training and scoring."""
 
-    frames: torch.Tensor
-    """uint8 [B, T, 3, S, S]"""
-    labels: torch.Tensor
-    """int64 [B]"""
     scenes: PaintedScene
     """The layers, for :func:`vizkit.world.truth.follow`."""
+
+    def take(self, rows: slice) -> Self:
+        """Some of the clips."""
+        return replace(super().take(rows), scenes=self.scenes.take(rows))
+
+    def to(self, device: torch.device) -> Self:
+        """The clips on another device."""
+        return replace(super().to(device), scenes=self.scenes.to(device))
 
 
 def clip(
@@ -69,6 +73,7 @@ def clip(
     side_px: int = 112,
     nuisances: bool = True,
     shake: int = 0,
+    trap: bool = False,
 ) -> WorldClip:
     """Render one clip of the motion world with its truth.
 
@@ -82,6 +87,7 @@ def clip(
         nuisances: sensor noise, blur, brightness drift, shake, pan, bystanders and occluders.
         shake: camera jitter beside the nuisances: every frame is moved by whole pixels of -shake..shake along each axis, 0..16;
             the truth knows it. The label keeps saying what the scene does.
+        trap: the background has the colour of the label, see :func:`vizkit.world.scene.background_color`.
 
     Returns:
         A :class:`WorldClip`; the same arguments give the same bytes.
@@ -91,10 +97,13 @@ def clip(
     """
     _check(index, seed, frames, side_px, shake)
     number = None if label is None else label_number(label)
-    batch = render([index], split=split, seed=seed, label=number, frames=frames, side_px=side_px, nuisances=nuisances, shake=shake)
+    batch = render(
+        [index], split=split, seed=seed, label=number, frames=frames, side_px=side_px, nuisances=nuisances, shake=shake, trap=float(trap)
+    )
     pixels = batch.frames[0].permute(0, 2, 3, 1).contiguous().numpy()
     times_s = np.arange(frames) / FRAMES_PER_SECOND
-    changed = {"seed": seed, "label": number, "frames": frames, "side_px": side_px, "nuisances": int(nuisances), "shake": shake}
+    changed = {"seed": seed, "label": number, "frames": frames, "side_px": side_px}
+    changed |= {"nuisances": int(nuisances), "shake": shake, "trap": int(trap)}
     video = clip_from_frames(pixels, name=_address(split, index, changed), times_s=times_s)
     video = replace(video, codec="world", warnings=())  # short and small on purpose
     return WorldClip(video, LABELS[int(batch.labels[0])], measure_truth(batch.scenes))
@@ -110,12 +119,26 @@ def render(
     side_px: int = 64,
     nuisances: bool = True,
     shake: int = 0,
+    trap: float = 0.0,
     device: torch.device | str = "cpu",
 ) -> WorldBatch:
-    """Render a batch of clips; each is the same as if it were rendered alone."""
-    scenes = [
-        draw_scene(int(index), split=split, seed=seed, label=label, frames=frames, nuisances=nuisances, shake=shake) for index in indices
-    ]
+    """Render a batch of clips; each is the same as if it were rendered alone.
+
+    See :func:`clip` for what is not told here.
+
+    Args:
+        indices: numbers of clips.
+        trap: share of the clips whose background has the colour of their label, 0 to 1: static appearance that gives the label away.
+        device: where they are painted.
+
+    Raises:
+        SettingError: a share outside 0 to 1.
+    """
+    if not 0 <= trap <= 1:
+        raise SettingError(f"trap is {trap}, a share of 0 to 1 is accepted.", code="trap")
+    settings: dict[str, Any] = {"split": split, "seed": seed, "label": label, "frames": frames}
+    settings |= {"nuisances": nuisances, "shake": shake, "trap": trap}
+    scenes = [draw_scene(int(index), **settings) for index in indices]
     painted = [paint_layers([scene], side_px, device) for scene in scenes]  # one by one: sums over a batch round differently
     pictures = [paint_frames(layers, [scene]) for layers, scene in zip(painted, scenes, strict=True)]
     labels = torch.tensor([scene.label for scene in scenes], device=device)
@@ -139,8 +162,7 @@ def clip_at(address: str) -> WorldClip:
     if unknown:
         raise unknown_name("part of a world address", unknown[0], list(_DEFAULTS))
     values: dict[str, Any] = {key: int(value) for key, value in changes.items()}
-    if "nuisances" in values:
-        values["nuisances"] = bool(values["nuisances"])
+    values |= {name: bool(values[name]) for name in ("nuisances", "trap") if name in values}
     return clip(int(match[2]), split=match[1], **values)
 
 

@@ -44,9 +44,13 @@ class PaintedScene:
         """One batch of several."""
         return cls(parts[0].side_px, *(torch.cat([getattr(part, name) for part in parts]) for name in TENSORS))
 
-    def take(self, rows: torch.Tensor) -> PaintedScene:
+    def take(self, rows: torch.Tensor | slice) -> PaintedScene:
         """The clips of some rows."""
         return PaintedScene(self.side_px, *(getattr(self, name)[rows] for name in TENSORS))
+
+    def to(self, device: torch.device) -> PaintedScene:
+        """The clips on another device."""
+        return PaintedScene(self.side_px, *(getattr(self, name).to(device) for name in TENSORS))
 
     def put(self, rows: torch.Tensor, clips: PaintedScene) -> PaintedScene:
         """The batch with other clips in some rows."""

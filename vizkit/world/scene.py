@@ -6,6 +6,7 @@ Six layers, back to front: background, two still distractors, a second thing, th
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,7 +26,8 @@ OUTLINE_HARMONICS = 6
 STROKES = 4
 NOISE_SIDES = (3, 6, 12, 24, 48, 96)
 SPRITE_NOISE_SIDE = 12
-JITTER = 1  # last word of the entropy of the jitter's own stream
+JITTER, TRAP = 1, 2  # last word of the entropy of streams of their own
+TRAP_SATURATION, TRAP_VALUES, TRAP_SPREAD = 0.75, (0.75, 0.4), 0.04
 
 Floats = NDArray[np.float64]
 
@@ -76,7 +78,9 @@ class Scene:
     """Seed of the sensor noise."""
 
 
-def draw_scene(index: int, *, split: str, seed: int, label: int | None, frames: int, nuisances: bool, shake: int = 0) -> Scene:
+def draw_scene(
+    index: int, *, split: str, seed: int, label: int | None, frames: int, nuisances: bool, shake: int = 0, trap: float = 0.0
+) -> Scene:
     """Draw the scene of one clip.
 
     Args:
@@ -88,10 +92,14 @@ def draw_scene(index: int, *, split: str, seed: int, label: int | None, frames: 
         nuisances: sensor noise, blur, brightness drift, camera shake and pan, distractors and occluders.
         shake: the camera of every frame is moved by whole pixels of -shake..shake along each axis, drawn from numbers of its own:
             everything else is as without it.
+        trap: share of the clips whose background has the colour of their label (:func:`background_color`), 0 to 1, drawn from numbers of
+            its own: every other clip, and everything but colours in these, is as without it. A clip that is tied at one share is tied
+            at every larger one.
     """
     if split not in SPLITS:
         raise unknown_name("split", split, list(SPLITS))
-    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([WORLD_VERSION, SPLITS[split], seed, index])))
+    own_stream = [WORLD_VERSION, SPLITS[split], seed, index]
+    rng = _generator(own_stream)
     number = index % len(LABELS) if label is None else label
     scene = _still_scene(rng, number, frames)
     _PAIR_MOTIONS[number // 2](rng, scene, np.linspace(0.0, 1.0, frames))
@@ -99,7 +107,9 @@ def draw_scene(index: int, *, split: str, seed: int, label: int | None, frames: 
         _add_bystanders(rng, scene)
         _disturb(rng, scene)
     if shake:
-        scene.camera_px += _jitter([WORLD_VERSION, SPLITS[split], seed, index, JITTER], frames, shake)
+        scene.camera_px += _generator([*own_stream, JITTER]).integers(-shake, shake + 1, (frames, 2))
+    if trap:
+        _tie_background(_generator([*own_stream, TRAP]), scene, trap)
     if number % 2 and number < 14:
         for track in (scene.place, scene.reach, scene.turn):
             track[:] = track[:, ::-1].copy()
@@ -163,14 +173,23 @@ def _draw_strokes(rng: np.random.Generator) -> Floats:
 def _draw_colors(rng: np.random.Generator) -> NDArray[np.float32]:
     """Two colours per layer; every layer differs from the background and from the actor by 0.3 in some channel."""
     color = rng.uniform(0.08, 0.92, (LAYERS, 2, 3))
+    _keep_apart(rng, color)
+    color[1:, 1] = np.clip(color[1:, 0] + rng.uniform(-0.3, 0.3, (LAYERS - 1, 3)), 0, 1)
+    return color.astype(np.float32)
+
+
+def _keep_apart(rng: np.random.Generator, color: NDArray[np.floating]) -> None:
+    """Draw the base colours of layers again that lie too near to the background's or the actor's."""
     for layer in (ACTOR, DISTRACTOR, OTHER_DISTRACTOR, SECOND, OCCLUDER):
         others = color[[BACKGROUND], 0] if layer == ACTOR else color[[BACKGROUND, ACTOR], 0]
         for _ in range(50):
             if np.abs(color[layer, 0] - others).max(axis=1).min() >= 0.3:
                 break
             color[layer, 0] = rng.uniform(0.05, 0.95, 3)
-    color[1:, 1] = np.clip(color[1:, 0] + rng.uniform(-0.3, 0.3, (LAYERS - 1, 3)), 0, 1)
-    return color.astype(np.float32)
+
+
+def _generator(entropy: list[int]) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
 
 
 def _draw_patterns(rng: np.random.Generator) -> NDArray[np.float32]:
@@ -325,6 +344,21 @@ def _disturb(rng: np.random.Generator, scene: Scene) -> None:
         scene.camera_px[:] = pan * (np.arange(frames)[:, None] - (frames - 1) / 2) + shake
 
 
-def _jitter(entropy: list[int], frames: int, shake: int) -> NDArray[np.int64]:
-    """[T, 2] whole pixels in -shake..shake."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy))).integers(-shake, shake + 1, (frames, 2))
+# ------------------------------------------------------------------------------------------------ the trap
+
+
+def background_color(label: int) -> Floats:
+    """[3] base colour that a label has in a trap: a hue for each pair, light for the even member and dark for the odd one."""
+    return np.array(colorsys.hsv_to_rgb(label // 2 / (len(LABELS) // 2), TRAP_SATURATION, TRAP_VALUES[label % 2]))
+
+
+def _tie_background(rng: np.random.Generator, scene: Scene, share: float) -> None:
+    """Give the background the label's colour in a share of the clips, and things that it would hide another one; textures stay."""
+    if rng.random() >= share:
+        return
+    base = background_color(scene.label) + rng.uniform(-TRAP_SPREAD, TRAP_SPREAD, 3)
+    before = scene.color[:, 0].copy()
+    scene.color[BACKGROUND, 0] = base
+    _keep_apart(rng, scene.color)
+    scene.color[:, 1] += scene.color[:, 0] - before
+    scene.color[1:, 1] = scene.color[1:, 1].clip(0, 1)

@@ -45,11 +45,13 @@ class WorldClips(Settings):
     """Noise, shake, pan, bystanders."""
     shake: int = Field(0, ge=0, le=LARGEST_SHAKE_PX)
     """Camera jitter."""
+    trap: float = Field(0.0, ge=0, le=1)
+    """Share of the clips whose background has the colour of the label."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the settings and of the world's version."""
-        return digest_settings({**self.model_dump(), "version": WORLD_VERSION})
+        """SHA-256 of the settings that are not the default, so that a new one changes nothing, and of the world's version."""
+        return digest_settings({**self.model_dump(exclude_defaults=True), "version": WORLD_VERSION})
 
     def render(self, indices: Sequence[int]) -> WorldBatch:
         """The clips themselves."""

@@ -94,13 +94,14 @@ def test_multiply_adds_of_the_variants(options: dict[str, Any], gmacs: float) ->
 
 
 def test_the_named_networks() -> None:
-    assert [entry.name for entry in architectures("corrnet")] == ["corrnet-26", "corrnet-50", "corrnet-101"]
+    assert [entry.name for entry in architectures("corrnet")] == ["corrnet-26", "corrnet-50", "corrnet-101", "corrnet-18"]
     with torch.device("meta"):
         places = {entry.name: [block.name for block in entry.build().blocks] for entry in architectures("corrnet")}  # type: ignore[union-attr]
     assert places == {
         "corrnet-26": ["res2.1", "res3.1", "res4.1"],
         "corrnet-50": ["res2.2", "res3.3", "res4.5"],
         "corrnet-101": ["res2.2", "res3.3", "res4.11", "res4.22"],
+        "corrnet-18": ["res2.1", "res3.1", "res4.1"],
     }
 
 

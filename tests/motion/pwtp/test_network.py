@@ -192,8 +192,8 @@ def test_lengths_sizes_and_names_that_do_not_fit_are_one_sentence() -> None:
         small("tsm")(torch.rand(1, 3, 10, 64, 64))
     with pytest.raises(SettingError, match="frames have 48 x 64 px, but this network's positions are for 64 x 64 px"):
         small("vit")(torch.rand(1, 3, 4, 64, 48))
-    with pytest.raises(SettingError, match="pwtp-tsm-50 cannot be built: backbone is resnet, known: tsm, x3d, vit"):
-        load_network("pwtp-tsm-50", backbone="resnet")
+    with pytest.raises(SettingError, match="pwtp-tsm-50 cannot be built: backbone is mobile, known: tsm, x3d, vit, resnet"):
+        load_network("pwtp-tsm-50", backbone="mobile")
     with pytest.raises(SettingError, match="size_px is 60, a multiple of patch_px"):
         load_network("vit-b", size_px=60)
     with pytest.raises(SettingError, match="a multiple of 4"):
