@@ -96,6 +96,23 @@ hooks: $(VENV)/.installed-test ## Let git run the checks before every commit
 checkpoint: install ## Train a shipped checkpoint again from its config (NAME=cpnet-world); goes on where it was stopped
 	$(BIN)/python -m vizkit train checkpoints/$(NAME)/config.toml --out $(RUN) --resume
 
+# Those first that others start from.
+CHECKPOINTS = $(shell $(BIN)/python -m vizkit.learn.order)
+
+.PHONY: checkpoints
+checkpoints: install ## Train all shipped checkpoints again into runs, each from those trained before it (hours)
+	for name in $(CHECKPOINTS); do VIZKIT_CHECKPOINTS=runs $(MAKE) checkpoint NAME=$$name; done
+
+.PHONY: worth
+worth: install ## Train and measure what each module adds, by checkpoints/worth.toml (hours); goes on where it was stopped
+	$(BIN)/python -m vizkit worth checkpoints/worth.toml --out runs/worth
+	cp runs/worth/worth.json checkpoints/worth.json
+	$(MAKE) tables
+
+.PHONY: pictures
+pictures: install ## Draw the pictures of checkpoints/README.md, trained beside untrained
+	$(BIN)/python -m vizkit.learn.pictures
+
 .PHONY: tables
 tables: install ## Write checkpoints/README.md from the cards
 	$(BIN)/python -m vizkit.learn.table

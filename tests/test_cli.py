@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -424,6 +425,23 @@ def test_score(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (said.json["checkpoint"], said.json["clips"], said.json["seed"]) == ("tiny", 2, 0)
     assert {"world.accuracy_112", "cpnet.hit_rate_active"} <= said.json["scores"].keys()
     assert [entry.keys() for entry in said.json["scores"].values()] == [{"value", "interval", "n"}] * len(said.json["scores"])
+
+
+def test_score_of_random_weights_and_what_goes_into_a_card(stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vizkit.motion.gradcam.score.CURVE_CLIPS", 0)
+    folder = Path(shutil.copytree(stock / "tiny", tmp_path / "tiny"))
+    fresh = run("score", folder, "--clips", 1, "--untrained", "--json").json
+    assert fresh["digest"] != run("models", "tiny", "--json").json[0]["checkpoint"]["digest"]
+    assert all(name.startswith("cpnet.") for name in fresh["scores"])
+    said = run("score", folder, "--clips", 1, "--write", "--json").json
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    assert said["scores"] == card["test"]
+    assert {name: entry["value"] for name, entry in card["untrained"].items()} == pytest.approx(
+        {name: entry["value"] for name, entry in fresh["scores"].items()}, abs=1e-4
+    )
+    for wrong in (("--seed", 1), ("--untrained",)):
+        assert run("score", folder, "--clips", 1, "--write", *wrong).status == 2
+    assert "is no checkpoint" in run("score", "c2d-18", "--clips", 1, "--untrained").err
 
 
 @pytest.mark.slow

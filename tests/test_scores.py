@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 import vizkit.world
-from vizkit.checkpoint import load_network
+from vizkit.checkpoint import load_network, write_checkpoint
 from vizkit.contracts import Sampling
 from vizkit.errors import SettingError
 from vizkit.net.network import Network
-from vizkit.scores import score
+from vizkit.scores import clips_of, score, untrained
 from vizkit.world import LABELS, WorldBatch
 
 FRAMES = 8
@@ -118,6 +119,34 @@ def test_a_network_with_other_labels_has_no_accuracy() -> None:
     found = score(load_network("c2d-18", num_classes=16, width=4), clips=1)
     assert found
     assert not any(name.startswith("world.") for name in found)
+
+
+def test_the_controls_are_made_on_the_first_clips_at_most(planted: Callable[..., Network], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vizkit.scores.MOST_CONTROLS", 16)
+    found = score(planted(lambda label, *_: label), clips=32)
+    assert {name: value.n for name, value in found.items() if name.endswith("accuracy_64")} == {
+        "world.accuracy_64": 32, "world.shuffled_accuracy_64": 16, "world.one_frame_accuracy_64": 16
+    }  # fmt: skip
+    assert [clips_of(name, 32) for name in ("world.in_pair_64", "world.one_frame_in_pair_64", "cpnet.hit_rate")] == [32, 16, 32]
+    assert (clips_of("cpnet.hit_rate", 1600), clips_of("world.accuracy_112", 1600)) == (200, 1600)
+
+
+def test_an_untrained_network_is_the_same_but_for_its_weights(tmp_path: Path) -> None:
+    options = {"width": 4, "stem": "5x5/2", "blocks": ["res3.0"], "last_gain": 1.0}
+    module = load_network("cpnet-18", num_classes=16, seed=3, **options).module
+    card = {
+        "name": "mine", "architecture": "cpnet-18", "options": options, "labels": LABELS, "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4),
+        "sampling": Sampling(segments=4, short_side_px=48, crop_px=48).model_dump(), "origin": "trained", "license": "none",
+    }  # fmt: skip
+    write_checkpoint(tmp_path, module, card)
+    trained = load_network(tmp_path)
+    fresh = untrained(trained)
+    assert (fresh.mean, fresh.std, fresh.sampling, fresh.origin) == (trained.mean, trained.std, trained.sampling, "random")
+    assert [block.path for block in fresh.blocks] == [block.path for block in trained.blocks]
+    same = load_network("cpnet-18", num_classes=16, **options).digest
+    assert fresh.digest == same != untrained(trained, seed=3).digest
+    with pytest.raises(SettingError, match="c2d-18 is no checkpoint"):
+        untrained(load_network("c2d-18", num_classes=16, width=4))
 
 
 def test_at_least_one_clip_is_needed() -> None:

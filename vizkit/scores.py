@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from vizkit.catalog import VIEWS, step
 from vizkit.contracts import Score
 from vizkit.errors import SettingError
-from vizkit.statistics import wilson
-from vizkit.world.labels import LABELS
+from vizkit.world.labels import LABELS, ORDERED
 
 if TYPE_CHECKING:
-    import torch
-
     from vizkit.net.network import Network
+    from vizkit.world import WorldBatch
 
 SIDES_PX = (112, 64)
 MOST_PICTURES = 200
+MOST_CONTROLS = 400
+CONTROLS = ("shuffled", "one_frame")
 BATCH = 16
-CAMERA_PAIR = 7
-
-Order = Callable[[np.random.Generator, int], NDArray[np.int64]]
 
 
 def score(network: Network, *, clips: int = 200, seed: int = 0) -> dict[str, Score]:
@@ -34,8 +29,8 @@ def score(network: Network, *, clips: int = 200, seed: int = 0) -> dict[str, Sco
       world's labels), with Wilson intervals;
     * ``world.in_pair_...``: share of the right member of a pair (left / right, ...), given the right pair; 0.5 is chance and
       what every network that sees frames one by one gets;
-    * ``world.shuffled_...``, ``world.one_frame_...``: the same with frames in random order, and with one random frame repeated;
-      the pair "camera / nothing", which needs no order, is left out of their ``in_pair``;
+    * ``world.shuffled_...``, ``world.one_frame_...``: the same with frames in random order, and with one random frame repeated, on
+      the first 400 clips at most; the pair "camera / nothing", which needs no order, is left out of their ``in_pair``;
     * the measures of the views of the network's own modules, and of Grad-CAM where it knows the world's labels, on the first 200
       clips at most.
 
@@ -60,46 +55,48 @@ def score(network: Network, *, clips: int = 200, seed: int = 0) -> dict[str, Sco
     return {name: value for name, value in found.items() if value.n}
 
 
+def clips_of(name: str, clips: int) -> int:
+    """On how many clips, at most, :func:`score` takes a measure when it is asked for some number of clips."""
+    if not name.startswith("world."):
+        return min(clips, MOST_PICTURES)
+    return min(clips, MOST_CONTROLS) if name.startswith(tuple(f"world.{control}_" for control in CONTROLS)) else clips
+
+
+def untrained(network: Network, *, seed: int = 0) -> Network:
+    """The same network before it learned anything, to hold its pictures against.
+
+    Args:
+        network: a checkpoint's.
+        seed: of the random weights.
+
+    Returns:
+        The same architecture with random weights and nameless classes, which is shown what the checkpoint is shown.
+
+    Raises:
+        SettingError: the network is no checkpoint's.
+    """
+    if not network.card:
+        raise SettingError(f"{network.name} is no checkpoint: there is no trained network to hold an untrained one against.")
+    from vizkit.checkpoint import load_network
+
+    fresh = load_network(network.architecture, num_classes=len(network.labels), seed=seed, **network.card["options"])
+    return replace(fresh, sampling=network.sampling, mean=network.mean, std=network.std)
+
+
 def _label_scores(network: Network, clips: int, seed: int, side_px: int) -> dict[str, Score]:
-    said = _classify(network, clips, seed, side_px, {"": _in_order, "shuffled_": _shuffled, "one_frame_": _one_frame})
-    truth = np.arange(clips) % len(LABELS)
+    from vizkit.net.confusion import confusions
+
     found: dict[str, Score] = {}
-    for control, labels in said.items():
-        found[f"world.{control}accuracy_{side_px}"] = wilson(int((labels == truth).sum()), clips)
-        pair = labels // 2 == truth // 2
-        if control:
-            pair &= truth // 2 != CAMERA_PAIR
-        found[f"world.{control}in_pair_{side_px}"] = wilson(int((labels == truth)[pair].sum()), int(pair.sum()))
+    tables = confusions(network, _rendered(network.sampling.total_frames, clips, seed, side_px), seed=seed, control_clips=MOST_CONTROLS)
+    for order, table in tables.items():
+        control = "" if order == "in_order" else f"{order}_"
+        found[f"world.{control}accuracy_{side_px}"] = table.accuracy()
+        found[f"world.{control}in_pair_{side_px}"] = table.in_pair(ORDERED if control else None)
     return found
 
 
-def _in_order(_rng: np.random.Generator, frames: int) -> NDArray[np.int64]:
-    return np.arange(frames)
-
-
-def _shuffled(rng: np.random.Generator, frames: int) -> NDArray[np.int64]:
-    return rng.permutation(frames)
-
-
-def _one_frame(rng: np.random.Generator, frames: int) -> NDArray[np.int64]:
-    return np.full(frames, rng.integers(frames))
-
-
-def _classify(network: Network, clips: int, seed: int, side_px: int, orders: dict[str, Order]) -> dict[str, NDArray[np.int64]]:
-    """The label said for every test clip, for every order of its frames."""
-    import torch
-
+def _rendered(frames: int, clips: int, seed: int, side_px: int) -> Iterator[WorldBatch]:
     from vizkit.world import render
 
-    rng = np.random.default_rng(seed)
-    tree = network.tree()
-    said: dict[str, list[torch.Tensor]] = {name: [] for name in orders}
-    frames = network.sampling.total_frames
     for first in range(0, clips, BATCH):
-        batch = render(range(first, min(first + BATCH, clips)), split="test", seed=seed, frames=frames, side_px=side_px)
-        pictures = network.normalized(batch.frames.transpose(1, 2).float() / 255)  # [B, 3, T, S, S]
-        for name, order in orders.items():
-            rows = [clip[:, order(rng, frames)] for clip in pictures]
-            with torch.no_grad():
-                said[name].append(tree(torch.stack(rows)).argmax(1))
-    return {name: torch.cat(parts).numpy() for name, parts in said.items()}
+        yield render(range(first, min(first + BATCH, clips)), split="test", seed=seed, frames=frames, side_px=side_px)

@@ -14,8 +14,8 @@ Z95 = 1.959963984540054
 RESAMPLES = 2000
 
 
-def wilson(right: int, total: int) -> Score:
-    """A share with its 95 % Wilson interval."""
+def wilson(right: float, total: int) -> Score:
+    """A share with its 95 % Wilson interval; ``right`` may be a mean over several counts of the same things."""
     if total == 0:
         return Score(math.nan, (0.0, 1.0), 0)
     share, spread = right / total, Z95**2 / total

@@ -64,7 +64,7 @@ def test_the_card_says_everything(finished: Finished) -> None:
     _, folder, card = finished  # the run, its folder, its card
     written = json.loads((folder / CARD).read_text(encoding="utf-8"))
     assert written == json.loads(json.dumps(card))
-    wanted = {*CARD_FIELDS, "module", "twin", "start", "data", "training", "cost", "notes", "test", "scores"}
+    wanted = {*CARD_FIELDS, "module", "twin", "start", "data", "training", "cost", "notes", "test", "scores", "untrained"}
     assert set(written) == wanted
     assert written["name"] == "tiny"
     assert written["module"] == "cpnet"
@@ -127,13 +127,17 @@ def test_every_score_has_its_interval_and_the_command_that_gives_it(
     _, source, before = finished
     folder = Path(shutil.copytree(source, tmp_path / "tiny"))
     card = measure(folder, clips=2)
-    assert {**card, "test": {}, "scores": {}} == before
+    assert {**card, "test": {}, "scores": {}, "untrained": {}} == before
     assert card["test"] == card["scores"]  # two clips are fewer than the fifty of the quick check
     assert {"world.accuracy_112", "world.accuracy_64", "cpnet.hit_rate_unmoved", "cpnet.change_precision"} <= set(card["scores"])
     for name, entry in card["scores"].items():
         assert entry["interval"][0] <= entry["value"] <= entry["interval"][1], name
         assert entry["n"] >= 1, name
         assert entry["command"] == "vizkit score tiny --clips 2 --json"
+    views = {name for name in card["test"] if name.startswith("cpnet.")}
+    assert set(card["untrained"]) == views
+    assert {entry["command"] for entry in card["untrained"].values()} == {"vizkit score tiny --clips 2 --untrained --json"}
+    assert card["untrained"]["cpnet.hit_rate_rgb"]["value"] == card["test"]["cpnet.hit_rate_rgb"]["value"], "other clips"
     text = (folder / CARD).read_text(encoding="utf-8")
     assert json.loads(text) == json.loads(json.dumps(card))
     assert "NaN" not in text

@@ -8,9 +8,12 @@ import vizkit
 from vizkit.cli.checks import doctor, score
 from vizkit.cli.claims import reproduce
 from vizkit.cli.command_line import CommandLine
+from vizkit.cli.data import data
+from vizkit.cli.folds import folds
 from vizkit.cli.making import train, world
 from vizkit.cli.stock import inspect, models
 from vizkit.cli.views import analyze, predict, render
+from vizkit.cli.worth import worth
 
 
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -22,5 +25,5 @@ def main() -> None:
     """
 
 
-for command in (predict, analyze, render, models, inspect, world, score, reproduce, train, doctor):
+for command in (predict, analyze, render, models, inspect, world, score, reproduce, train, worth, folds, data, doctor):
     main.add_command(command)

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from vizkit.cli.making import score_table
 from vizkit.cli.output import as_json, echo_json, facts, table
 from vizkit.errors import SettingError
 
+if TYPE_CHECKING:
+    from vizkit.net.network import Network
+
 
 @click.command()
 @click.argument("checkpoint")
 @click.option("--clips", default=200, show_default=True, type=click.IntRange(1), help="Number of test clips of the motion world.")
 @click.option("--seed", default=0, show_default=True, type=int, help="Of the world; 0 is the one that the cards report.")
+@click.option("--untrained", "random_weights", is_flag=True, help="Measure the same network with random weights.")
+@click.option(
+    "--videos", type=click.Path(path_type=Path), metavar="FOLDER", help="A copy of the videos that it was trained on, to test it on."
+)
+@click.option("--write", is_flag=True, help="Write the scores into the checkpoint's card, and those of the untrained network.")
 @as_json
-def score(checkpoint: str, clips: int, seed: int, as_json: bool) -> None:
-    """Measure what CHECKPOINT says and what its views show against known motion."""
+def score(checkpoint: str, clips: int, seed: int, random_weights: bool, videos: Path | None, write: bool, as_json: bool) -> None:
+    """Measure what CHECKPOINT says and what its views show against known motion, or with --videos what it says of real clips."""
     from vizkit.checkpoint import load_network
     from vizkit.scores import score as score_network
+    from vizkit.scores import untrained
 
     network = load_network(checkpoint)
-    scores = score_network(network, clips=clips, seed=seed)
+    if videos is not None:
+        return _score_videos(network, videos, as_json)
+    if write and (seed or random_weights):
+        raise click.UsageError("--write belongs to the clips of seed 0 and writes the untrained network's scores too; leave --seed out.")
+    network = untrained(network) if random_weights else network
+    scores = _written(checkpoint, clips) if write else score_network(network, clips=clips, seed=seed)
     if not scores:
         raise SettingError(
             f"Nothing was counted for {network.name} in {clips} test clips: it has neither the world's labels nor a view that is measured, "
@@ -29,9 +47,31 @@ def score(checkpoint: str, clips: int, seed: int, as_json: bool) -> None:
         )
     if as_json:
         return echo_json({"checkpoint": network.name, "digest": network.digest, "clips": clips, "seed": seed, "scores": scores})
-    click.echo(f"{network.name}, {clips} test clips, seed {seed}; 95 % intervals")
+    click.echo(f"{checkpoint}{', random weights' * random_weights}, {clips} test clips, seed {seed}; 95 % intervals")
     click.echo(score_table(scores))
     return None
+
+
+def _score_videos(network: Network, folder: Path, as_json: bool) -> None:
+    """Test a network on the clips that its training kept for that."""
+    from vizkit.learn.video_scores import kept_folder, video_scores, videos_of_card
+
+    scores = video_scores(network, videos_of_card(network.card, folder), kept_folder())
+    if as_json:
+        return echo_json({"checkpoint": network.name, "digest": network.digest, "videos": folder, "scores": scores})
+    click.echo(f"{network.name}, test clips of {folder}; 95 % intervals over clips")
+    click.echo(score_table(scores))
+    return None
+
+
+def _written(checkpoint: str, clips: int) -> Mapping[str, Any]:
+    """The scores of a checkpoint, written into its card."""
+    from vizkit.checkpoint import checkpoints
+    from vizkit.learn.finish import measure
+
+    shipped = {entry.name: entry.folder for entry in checkpoints()}
+    found: Mapping[str, Any] = measure(shipped.get(checkpoint, Path(checkpoint)), clips=clips)["test"]
+    return found
 
 
 @click.command()

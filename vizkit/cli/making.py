@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,12 +80,13 @@ def _webm(made: WorldClip) -> bytes:
 @click.option("--test-clips", default=1600, show_default=True, type=click.IntRange(0), help="Test clips to measure on at the end.")
 @as_json
 def train(config: Path, out: Path, overrides: tuple[str, ...], resume: bool, test_clips: int, as_json: bool) -> None:
-    """Train a checkpoint by CONFIG (TOML). Progress goes to standard error.
+    """Train a checkpoint by CONFIG (TOML). Progress goes to standard error. Under torchrun, processes share every batch.
 
     The folder gets log.jsonl and the state while it runs, and weights.safetensors, card.json and config.toml at the end.
     """
     from vizkit.learn.config import load_config
     from vizkit.learn.finish import finish
+    from vizkit.learn.parallel import leads
     from vizkit.learn.train import train as train_network
 
     settings = load_config(config, overrides)
@@ -93,6 +95,8 @@ def train(config: Path, out: Path, overrides: tuple[str, ...], resume: bool, tes
     except OSError as error:
         raise TrainingError(f"Cannot make the folder {out}: {error.strerror}.", code="unwritable") from error
     trained = train_network(settings, out, resume=resume)
+    if not leads():
+        return None
     if test_clips:
         click.echo(f"measuring on {test_clips} test clips ...", err=True)
     card = finish(trained, config, out, test_clips=test_clips, overrides=overrides)
@@ -105,7 +109,7 @@ def train(config: Path, out: Path, overrides: tuple[str, ...], resume: bool, tes
     return None
 
 
-def score_table(scores: dict[str, Any]) -> str:
+def score_table(scores: Mapping[str, Any]) -> str:
     """Scores as a table; takes records and the entries of a card alike."""
     entries = {name: entry if isinstance(entry, dict) else asdict(entry) for name, entry in scores.items()}
     rows = ((name, entry["value"], entry["interval"][0], entry["interval"][1], entry["n"]) for name, entry in entries.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
@@ -263,3 +263,11 @@ class LabelledClips(Record):
         sizes: dict[str, int] = {}
         self._expect("frames", ("B", "T", 3, "S", "S"), sizes, "uint8")
         self._expect("labels", ("B",), sizes, "int64")
+
+    def take(self, rows: slice) -> Self:
+        """Some of the clips."""
+        return replace(self, frames=self.frames[rows], labels=self.labels[rows])
+
+    def to(self, device: torch.device) -> Self:
+        """The clips on another device."""
+        return replace(self, frames=self.frames.to(device), labels=self.labels.to(device))

@@ -132,6 +132,8 @@ class MotionModule:
     """``(record, truth) -> dict[str, float]``: the same measures for one picture whose truth is known."""
     how_to_read: str
     """One sentence: how to read this picture."""
+    headline: str = ""
+    """The measure of ``score`` that says most about the picture, without the view's name: ``"hit_rate"``."""
     claims: tuple[Claim, ...] = ()
     """What of the paper can be checked in minutes."""
 

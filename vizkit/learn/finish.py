@@ -12,12 +12,13 @@ from typing import Any
 from vizkit.catalog import architecture
 from vizkit.checkpoint import CONFIG, load_network, read_checkpoint, write_card, write_checkpoint
 from vizkit.contracts import Sampling, Score
+from vizkit.learn.config import VideoData
 from vizkit.learn.train import TrainedNetwork, precision_of
+from vizkit.learn.video_scores import video_scores
 from vizkit.motion.pwtp.network import ProjectedNetwork
 from vizkit.net.count import count_network
-from vizkit.scores import MOST_PICTURES, score
+from vizkit.scores import MOST_PICTURES, clips_of, score, untrained
 
-LICENSE = "Apache-2.0"
 DISPLAY_SIDE_PX = 112
 QUICK_CLIPS = 50
 
@@ -40,6 +41,9 @@ def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_cli
     run = trained.module.front.frames if isinstance(trained.module, ProjectedNetwork) else 1
     runs = {"segments": config.frames // run, "frames_per_segment": run}
     sampling = Sampling(**runs, frames=config.frames, short_side_px=side, crop_px=side)
+    if config.videos is not None:
+        side = max(side for phase in config.phases for side in phase.sides_px)
+        sampling = Sampling(segments=config.frames, frames=config.frames, short_side_px=side, crop_px=None, resize_hw=(side, side))
     card: dict[str, Any] = {
         "name": config.name,
         "architecture": config.architecture,
@@ -50,7 +54,7 @@ def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_cli
         "std": list(source.std),
         "sampling": sampling.model_dump(),
         "origin": "trained",
-        "license": LICENSE,
+        "license": source.license,
         "twin": config.twin or None,
         "start": config.start or None,
         "data": dict(source.facts),
@@ -64,10 +68,13 @@ def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_cli
         "notes": list(config.notes),
         "test": {},
         "scores": {},
+        "untrained": {},
     }  # fmt: skip
     write_checkpoint(folder, trained.module, card)
     if config_path.resolve() != (folder / CONFIG).resolve():
         shutil.copyfile(config_path, folder / CONFIG)
+    if test_clips and config.videos is not None:
+        measure_videos(folder, config.videos, source.root)
     return measure(folder, clips=test_clips) if test_clips else dict(read_checkpoint(folder).card)
 
 
@@ -80,7 +87,8 @@ def measure(folder: Path, *, clips: int) -> dict[str, Any]:
     """Measure a checkpoint on the world and write what was found into its card.
 
     ``test`` holds the measures on ``clips`` test clips: the numbers to quote. ``scores`` holds the same measures on the first
-    50, with the wider intervals that 50 clips allow: what anyone can check in about a minute.
+    50, with the wider intervals that 50 clips allow: what anyone can check in about a minute. ``untrained`` holds the measures of the
+    views of the same network with random weights, on the clips that ``test`` measured the views on.
 
     Args:
         folder: of the checkpoint.
@@ -91,22 +99,38 @@ def measure(folder: Path, *, clips: int) -> dict[str, Any]:
     """
     card = dict(read_checkpoint(folder).card)
     network = load_network(folder)
-    for part, count in (("test", clips), ("scores", min(clips, QUICK_CLIPS))):
-        found = score(network, clips=count)
-        card[part] = {
-            key: _entry(value, card["name"], count, count if key.startswith("world.") else min(count, MOST_PICTURES))
-            for key, value in found.items()
-        }
+    parts = {
+        "test": (network, clips, ""),
+        "scores": (network, min(clips, QUICK_CLIPS), ""),
+        "untrained": (untrained(network), min(clips, MOST_PICTURES), " --untrained"),
+    }
+    for part, (measured, count, option) in parts.items():
+        command = f"vizkit score {card['name']} --clips {count}{option} --json"
+        card[part] = {key: _entry(value, clips_of(key, count), command) for key, value in score(measured, clips=count).items()}
     write_card(folder, card)
     return card
 
 
-def _entry(value: Score, name: str, asked: int, clips: int) -> Mapping[str, Any]:
+def measure_videos(folder: Path, videos: VideoData, root: Path) -> None:
+    """Measure a checkpoint on the videos that were kept for testing and write what was found into its card, under ``videos``.
+
+    Args:
+        folder: of the checkpoint.
+        videos: says which clips.
+        root: folder for the frames that are kept.
+    """
+    card = dict(read_checkpoint(folder).card)
+    found = video_scores(load_network(folder), videos, root)
+    command = f"vizkit score {card['name']} --videos FOLDER --json"
+    write_card(folder, {**card, "videos": {key: _entry(value, value.n, command) for key, value in found.items()}})
+
+
+def _entry(value: Score, clips: int, command: str) -> Mapping[str, Any]:
     low, high = value.interval
     return {
         "value": round(value.value, 4),
         "interval": [round(low, 4), round(high, 4)],
         "n": value.n,
         "clips": clips,
-        "command": f"vizkit score {name} --clips {asked} --json",
+        "command": command,
     }

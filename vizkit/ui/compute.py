@@ -152,22 +152,21 @@ def model_names() -> tuple[str, ...]:
 
 def model_sampling(name: str) -> Sampling:
     """The sampling that a model was trained or described with; loads no weights."""
-    card = _card(name)
-    if card:
-        return Sampling.parse(**card["sampling"])
+    if said := card(name):
+        return Sampling.parse(**said["sampling"])
     plain, _, weights = name.partition(":")
     entry = architecture(plain)
     return entry.published_weights(weights).sampling(entry) if weights else entry.sampling
 
 
-def _card(name: str) -> Mapping[str, Any]:
+def card(name: str) -> Mapping[str, Any]:
     """The card of a checkpoint; empty for an architecture."""
     return next((entry.card for entry in vizkit.checkpoints() if entry.name == name), {})
 
 
 def _model_key(name: str) -> tuple[str, str]:
     """A model's words of a key: a checkpoint is told by its digest, others by their name (random weights, published weights)."""
-    return name, _card(name).get("digest", "")
+    return name, card(name).get("digest", "")
 
 
 @cache
@@ -199,7 +198,7 @@ def models_with(view: str) -> tuple[str, ...]:
 
 def twin_of(name: str) -> str:
     """The network without the module that was trained beside a checkpoint; empty where there is none."""
-    twin = _card(name).get("twin") or ""
+    twin = card(name).get("twin") or ""
     return twin if twin in checkpoint_names() else ""
 
 

@@ -44,6 +44,9 @@ STYLE = """<style>
 .vz-bars td.value { width: 4.2em; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .vz-bars td.bar { width: 50%; }
 .vz-bars td.bar > div { height: 12px; min-width: 1px; border-radius: 2px; background: currentColor; opacity: 0.8; }
+.vz-scores { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.vz-scores th, .vz-scores td { padding: 2px 24px 2px 0; border: 0; font-weight: 400; text-align: left; }
+.vz-scores tr:first-child th { font-weight: 600; }
 .vz-steps { display: flex; flex-wrap: wrap; gap: 8px 26px; margin: 0; padding: 0; list-style: none; }
 .vz-steps li { position: relative; margin: 0; }
 .vz-steps li + li::before { content: "\\2192"; position: absolute; left: -20px; }

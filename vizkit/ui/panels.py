@@ -15,6 +15,7 @@ from vizkit.contracts import FAR_APART_S, Prediction, SampledClip, Settings
 from vizkit.figure.spec import FigureSpec, ImageLayer, Panel, Table
 from vizkit.pipeline import draw
 from vizkit.ui import compute, state
+from vizkit.ui.measured import measured
 from vizkit.ui.page import Scene, caught, guarded, sample_neighbours, use_model
 from vizkit.ui.player import Pick, PlayerLayout, figure_payload, player
 from vizkit.ui.timeline import timeline, timeline_payload
@@ -186,6 +187,7 @@ def picture(
             with st.container(gap="xxsmall"):
                 for note in drawn.spec.notes if drawn else ():
                     st.caption(f":material/info: {plain(note)}")
+                measured(view, scene.model)
     return drawn
 
 

@@ -34,7 +34,7 @@ def clip_line(clip: VideoClip) -> str:
 
 
 def field_words(name: str) -> str:
-    """Turn a setting's name into a label: ``short_side_px`` -> ``Short side (px)``."""
+    """Turn the name of a setting or a measure into a label: ``short_side_px`` -> ``Short side (px)``."""
     stem, _, unit = name.rpartition("_")
-    text = f"{stem} ({unit})" if stem and unit in {"px", "s"} else name
+    text = f"{stem} ({unit})" if stem and unit in {"px", "s", "deg"} else name
     return text.replace("_", " ").capitalize()

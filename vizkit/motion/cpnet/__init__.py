@@ -119,6 +119,7 @@ MODULE = MotionModule(
     unavailable="vizkit.motion.cpnet.analysis:unavailable",
     score="vizkit.motion.cpnet.score:score",
     judge="vizkit.motion.cpnet.score:judge",
+    headline="change_precision",
     how_to_read=(
         "Each arrow runs from a picked cell to one of its nearest neighbours, in feature space, in another frame: red and solid if "
         "that proposal wins at least one channel of the max-pool (the active set), blue and dashed if it wins none; the heat shows "

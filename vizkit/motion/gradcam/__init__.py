@@ -34,6 +34,7 @@ VIEW = MotionModule(
     unavailable="vizkit.motion.gradcam.analysis:unavailable",
     score="vizkit.motion.gradcam.score:score",
     judge="vizkit.motion.gradcam.score:judge",
+    headline="energy_in_actor",
     how_to_read=(
         "Bright cells hold features that speak for the label; one scale for all frames, and the numbers are raw, so that maps of two "
         "networks say nothing about which one is surer."

@@ -100,6 +100,7 @@ MODULE = MotionModule(
     unavailable="vizkit.motion.kpsem.analysis:unavailable",
     score="vizkit.motion.kpsem.score:score",
     judge="vizkit.motion.kpsem.score:judge",
+    headline="angular_error_deg",
     how_to_read=(
         "A cross is where a channel is largest in one region of a frame, its shape and colour say in which; its arrow leads towards the "
         "key points of the next step, the more opaque the surer the match, and dashed lines are the borders of the regions."
