@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,14 +103,11 @@ def test_shipped_configs_can_be_run(shipped: Path) -> None:
     assert config.name == shipped.parent.name
     with torch.device("meta"):
         architecture(config.architecture).build(16, **config.options)
-    configs: dict[str, dict[str, Any]] = {path.parent.name: tomllib.loads(path.read_text(encoding="utf-8")) for path in SHIPPED}
+    configs = {path.parent.name: load_config(path) for path in SHIPPED}
     for other in filter(None, (config.start, config.twin)):
         assert other in configs
     if config.twin:
-        twin = configs[config.twin]
-        same = ("start", "seed", "phases", "objective", "batch", "frames", "precision")
-        own = tomllib.loads(shipped.read_text(encoding="utf-8"))
-        assert {key: own.get(key) for key in same} == {key: twin.get(key) for key in same}
+        assert _trained_alike(config) == _trained_alike(configs[config.twin])
 
 
 def test_every_shipped_checkpoint_has_its_config() -> None:
@@ -123,3 +119,12 @@ def test_a_tie_between_background_and_label_is_not_augmented_away(path: Path) ->
     assert load_config(path, ["trap=0.6"]).trap == 0.6
     with pytest.raises(SettingError, match="take one of them"):
         load_config(path, ["trap=0.6", 'augment=["flip_x"]'])
+
+
+def _trained_alike(config: TrainingConfig) -> dict[str, Any]:
+    """What a network and its twin share: all but the module's own parts, and its own loss beside the labels'."""
+    shared = config.model_dump(include={"start", "seed", "data_seed", "batch", "frames", "precision", "augment", "weight_decay"})
+    shared["phases"] = [phase.model_dump(exclude={"filters_rate", "projection_rate"}) for phase in config.phases]
+    follows = config.joint is not None and config.joint.follow
+    shared["objective"] = "follow" if follows else "classify" if config.joint is not None else config.objective
+    return shared

@@ -10,7 +10,18 @@ import torch
 import torch.nn.functional as F
 
 from vizkit.contracts import Stage
-from vizkit.learn.objective import STEP_SIDES, Classify, ClassifyAndFollow, Dense, cell_centres, cell_layers, cell_steps, match_loss
+from vizkit.learn.objective import (
+    STEP_SIDES,
+    Classify,
+    ClassifyAndFollow,
+    Dense,
+    cell_centres,
+    cell_layers,
+    cell_steps,
+    match_loss,
+    segment_steps,
+)
+from vizkit.motion.pwtp.network import build_pwtp
 from vizkit.net.backbones.resnet import FrameResNet
 from vizkit.world import WorldBatch, render
 from vizkit.world.paint import PaintedScene
@@ -124,6 +135,37 @@ def test_gradients_reach_every_weight_that_the_objective_needs(batch: WorldBatch
     assert without == ({"fc.weight", "fc.bias"} if kind == "dense" else set())
     assert all(weight.grad is not None for weight in objective.heads.parameters())
     assert set(numbers) == ({"found_res2", "found_res3", "found_res4"} if kind == "dense" else {"accuracy", "alignment"})
+
+
+def test_cells_of_segments_go_from_their_first_frame_to_their_last() -> None:
+    """Two segments of four frames; the truth follows what each cell sees in frames 2 and 6."""
+    stage, moved = Stage("res4", "layer3", 8, 8.0, 4, 0.0), []
+    for index in (0, 4, 12):  # left, nearer, a fall
+        scenes = render([index], split="test", frames=8, side_px=SIDE_PX).scenes
+        truth, side = measure_truth(scenes), SIDE_PX // 8
+        steps, layer = segment_steps(scenes, stage, side)
+        cells = [(x, y) for y in range(0, SIDE_PX, 8) for x in range(0, SIDE_PX, 8)]
+        for segment, found in enumerate(steps.view(2, -1, 2)):
+            middle, first, last = 4 * segment + 2, 4 * segment, 4 * segment + 3
+            tracks, _ = truth.tracks(np.array([[middle, *cell] for cell in cells]))
+            camera = truth.camera[last, :, 2] - truth.camera[first, :, 2]
+            wanted = (tracks[:, last] - tracks[:, first] - camera) / SIDE_PX / STEP_SIDES
+            assert np.allclose(found.numpy(), wanted, atol=1e-3)
+            moved.append(float(np.abs(wanted).max()))
+        assert layer.shape == (1, 2 * side * side)
+    assert max(moved) > 0.5
+
+
+def test_networks_that_see_segments_follow_them() -> None:
+    batch = render(range(2), frames=8, side_px=32)
+    torch.manual_seed(0)
+    network = build_pwtp(16, backbone="resnet", depth=18, frames=4, width=4, stem="5x5/2", dropout=0.0, initial="rank")
+    objective = ClassifyAndFollow(network.stages)
+    assert (objective.stage.name, objective.stage.stride_frames) == ("res4", 4)
+    loss, numbers = objective.loss(network, (batch.frames.transpose(1, 2).float() - 128) / 64, batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert all(weight.grad is not None for weight in network.parameters())
+    assert set(numbers) == {"accuracy", "alignment"}
 
 
 def test_following_is_perfect_where_the_head_says_the_true_steps(batch: WorldBatch) -> None:

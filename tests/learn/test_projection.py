@@ -17,6 +17,7 @@ from vizkit.errors import SettingError
 from vizkit.learn import train as loop
 from vizkit.learn.config import TrainingConfig
 from vizkit.learn.finish import finish
+from vizkit.learn.objective import ClassifyAndFollow
 from vizkit.learn.projection import Behind, Joint, Separate, require_front
 from vizkit.learn.train import STATE, build_network, train
 from vizkit.motion.pwtp.network import ProjectedNetwork
@@ -34,6 +35,7 @@ MGDA, CONSTANT, SCHEDULE = (
     {"weighting": "constant", "scale": 10.0},
     {"weighting": "schedule", "scale": 5.0, "gamma": 2.0},
 )
+EVEN = {"weighting": "mgda", "normalized": True}
 
 
 @pytest.fixture
@@ -101,6 +103,46 @@ def test_the_front_gets_both_gradients_and_the_rest_the_labels_alone(
         wanted = kept * task[name] + expected * rest[name] if name in rest else task[name]
         assert parameter.grad is not None
         assert torch.allclose(parameter.grad, wanted, atol=1e-4, rtol=1e-3), name
+
+
+def test_gradients_of_one_length_are_weighed_alike(projected: Tiny, batch: WorldBatch) -> None:
+    config = projected(objective="joint", joint=EVEN)
+    network = built(config)
+    objective = Joint(network, config)
+    task, rest, _ = gradients(network, batch)
+    loss, _ = objective.loss(network, scaled(batch.frames), batch)
+    assert objective.backward(loss, 0)["weight"] == pytest.approx(0.5, abs=1e-3)
+    lengths = [torch.cat([part[name].flatten() for name in rest]).norm() for part in (task, rest)]
+    for name, parameter in network.front.named_parameters(prefix="front"):
+        wanted = 0.5 * task[name] / lengths[0] + 0.5 * rest[name] / lengths[1]
+        assert parameter.grad is not None
+        assert torch.allclose(parameter.grad, wanted, atol=1e-4, rtol=1e-2), name
+
+
+def test_the_motion_of_cells_may_be_learned_beside_the_labels(projected: Tiny, batch: WorldBatch) -> None:
+    config = projected(objective="joint", joint={"weighting": "constant", "follow": True})
+    network = built(config)
+    torch.manual_seed(1)
+    objective, followed = Joint(network, config), ClassifyAndFollow(network.stages)
+    objective.heads.load_state_dict(followed.heads.state_dict())
+    clips = scaled(batch.frames)
+    loss, numbers = objective.loss(network, clips, batch)
+    wanted = followed.loss(network, clips, batch)[0]
+    assert float(loss.detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
+    assert set(numbers) == {"accuracy", "alignment", "enopr"}
+    objective.backward(loss, 0)
+    assert all(weight.grad is not None for weight in (*network.parameters(), *objective.heads.parameters()))
+
+
+def test_a_projection_may_learn_at_a_rate_of_its_own(projected: Tiny, tmp_path: Path) -> None:
+    phase = {"clips": 8, "sides_px": [32], "peak_rate": 1e-2}
+    slow, still = (projected(objective="joint", phases=[{**phase, "projection_rate": rate}]) for rate in (0.01, 0.0))
+    start = build_network(slow).state_dict()
+    for config in (slow, still):
+        found = train(config, tmp_path / str(config is slow), progress=False).module.state_dict()
+        moved = {name: float((found[name] - start[name]).abs().max()) for name in ("front.pwtp.out.bias", "backbone.conv1.weight")}
+        assert moved["backbone.conv1.weight"] > 1e-3
+        assert (0 < moved["front.pwtp.out.bias"] < 4e-4) if config is slow else moved["front.pwtp.out.bias"] == 0
 
 
 def test_separate_training_moves_the_front_alone_and_asks_for_no_label(projected: Tiny, tmp_path: Path, batch: WorldBatch) -> None:
@@ -209,7 +251,9 @@ def test_the_card_of_a_run_samples_runs_of_frames(projected: Tiny, tmp_path: Pat
     (tmp_path / "config.toml").write_text("", encoding="utf-8")
     card = finish(train(config, tmp_path / "run", progress=False), tmp_path / "config.toml", tmp_path / "out", test_clips=0)
     assert (card["sampling"]["segments"], card["sampling"]["frames_per_segment"]) == (2, 2)
-    assert card["training"]["config"]["joint"] == {"weighting": "constant", "scale": 10.0, "gamma": 1.0}
+    assert card["training"]["config"]["joint"] == {
+        "weighting": "constant", "scale": 10.0, "gamma": 1.0, "normalized": False, "follow": False
+    }  # fmt: skip
     assert load_network(tmp_path / "out").sampling.total_frames == 4
     again = TrainingConfig.parse(**card["training"]["config"])
     assert again == config

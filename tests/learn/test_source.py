@@ -92,3 +92,10 @@ def test_pixels_are_normalised_and_time_comes_after_the_channels(tiny: Tiny, tmp
 def test_the_facts_tell_seen_clips_from_distinct_ones(tiny: Tiny, tmp_path: Path) -> None:
     facts = source_of(kept(tiny, augment=["flip_x"], data_seed=3), tmp_path).facts
     assert (facts["clips"], facts["distinct"], facts["seed"], facts["augment"]) == (32, 16, 3, ["flip_x"])
+
+
+def test_a_phase_may_have_clips_of_another_length(tiny: Tiny, tmp_path: Path) -> None:
+    phase = {"clips": 4, "sides_px": [32]}
+    config = tiny(frames=4, phases=[{**phase, "frames": 2}, phase])
+    source = WorldSource(config, tmp_path)
+    assert [source[step].frames.shape[1] for step in range(2)] == [2, 4]

@@ -26,6 +26,9 @@ class Phase(Settings):
     """Distinct clips of each side, rendered before the run and kept for every run that asks for the same; 0: every clip is a new one."""
     sides_px: tuple[Annotated[int, Field(ge=32, le=512)], ...] = Field((64,), min_length=1)
     """Frame sides; batches take them in turn."""
+    frames: int | None = Field(None, ge=2, le=64)
+    """Frames of a clip of the motion world in this phase, for networks that take any number; the config's when left out. The motion over
+    a whole clip does not depend on it, so that fewer frames make faster motion."""
     nuisances: bool = True
     """Noise, shake, pan, bystanders; False makes an easy beginning."""
     peak_rate: float = Field(3e-3, gt=0)
@@ -34,6 +37,8 @@ class Phase(Settings):
     """Share of the phase in which the rate rises from zero."""
     filters_rate: float = Field(4.0, ge=0)
     """What the rate of correlation filters is multiplied by; 0 leaves them as they are. See :mod:`vizkit.learn.optimizer`."""
+    projection_rate: float = Field(1.0, ge=0)
+    """What the rate of a projection in front of the network is multiplied by; 0 leaves it as it is."""
 
 
 class JointTraining(Settings):
@@ -48,6 +53,8 @@ class JointTraining(Settings):
     normalized: bool = False
     """Whether both gradients of the projection are brought to length 1 before they are weighed. ENoPR's is often tens of times shorter
     than the labels': without this, ``mgda`` leaves the labels next to nothing, and the constants mean what the lengths happen to be."""
+    follow: bool = False
+    """Whether the true motion of cells is learned beside the labels, as with ``follow``; the projection takes part in it."""
 
     @model_validator(mode="after")
     def _used(self) -> Self:
@@ -83,7 +90,7 @@ class VideoData(Settings):
     kept_frames: int = Field(48, ge=2, le=64)
     """Frames of a clip that are kept to draw from."""
     kept_px: int = Field(144, ge=32, le=512)
-    """Side of the kept frames; whole frames, their shape made square. A fifth of it may be cropped away."""
+    """Side of the kept frames; whole frames, their shape made square. Some of it is cropped away at random."""
     skip_bad: bool = False
     """Leave out clips that cannot be read, and say so; without it they end the run."""
 
@@ -168,8 +175,9 @@ class TrainingConfig(Settings):
     def _known_motion(self) -> Self:
         if self.videos is None:
             return self
-        if self.objective in ("follow", "dense"):
-            raise ValueError(f"objective '{self.objective}' needs the known motion of the world; with videos take 'classify'")
+        if self.objective in ("follow", "dense") or (self.joint and self.joint.follow):
+            named = "joint.follow" if self.joint else f"objective '{self.objective}'"
+            raise ValueError(f"{named} needs the known motion of the world; with videos take 'classify'")
         if self.augment or any(phase.rendered for phase in self.phases):
             raise ValueError("augment and rendered belong to the motion world; videos have crops and mirror")
         if self.batch % self.videos.ways:

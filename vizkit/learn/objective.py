@@ -11,6 +11,7 @@ from torch import nn
 
 from vizkit.contracts import LabelledClips, Stage
 from vizkit.errors import SettingError
+from vizkit.learn.parallel import ALONE, Group
 from vizkit.net.backbones.resnet import FrameResNet
 from vizkit.world import WorldBatch
 from vizkit.world.paint import PaintedScene
@@ -71,22 +72,29 @@ class ClassifyAndFollow(Objective):
 
     A label says one thing about a whole clip; the motion of the cells says where and how far, which is what lets small networks
     learn direction within minutes. Object cells count eight times as much; lengths are in units of ``STEP_SIDES``. Where res4 has
-    fewer time steps than the clip has frames, the deepest stage above it that has all of them is followed.
+    fewer time steps than the clip has frames, the deepest stage above it that has all of them is followed. Where no stage has, as behind
+    pictures of whole segments, res4 is followed from the first to the last frame of each segment.
     """
 
-    def __init__(self, stages: tuple[Stage, ...]) -> None:
+    def __init__(self, stages: tuple[Stage, ...], group: Group = ALONE) -> None:
         names = [stage.name for stage in stages]
-        self.stage = [stage for stage in stages[: names.index(FOLLOWED_STAGE) + 1] if stage.stride_frames == 1][-1]
+        self.group = group
+        shallow = stages[: names.index(FOLLOWED_STAGE) + 1]
+        least = min(stage.stride_frames for stage in shallow)
+        self.stage = [stage for stage in shallow if stage.stride_frames == least][-1]
         self.heads: nn.Module = nn.Conv2d(self.stage.channels, 2, 1)
 
     def loss(self, network: nn.Module, clips: torch.Tensor, batch: LabelledClips) -> tuple[torch.Tensor, dict[str, float]]:
         """Sum of both losses; the share of right answers and the mean angle error of moving cells."""
         features, logits = self._run(network, clips)
-        said = self.heads(features).float().unflatten(0, (len(clips), -1)).movedim(2, -1)[:, :-1].flatten(1, 3)  # [B, (T-1)*h*w, 2]
-        step, layer = cell_steps(scenes_of(batch), self.stage, features.shape[2])
+        said = self.heads(features).float().unflatten(0, (len(clips), -1)).movedim(2, -1)  # [B, T, h, w, 2]
+        if self.stage.stride_frames == 1:
+            said, (step, layer) = said[:, :-1].flatten(1, 3), cell_steps(scenes_of(batch), self.stage, features.shape[2])
+        else:
+            said, (step, layer) = said.flatten(1, 3), segment_steps(scenes_of(batch), self.stage, features.shape[2])
         weight = torch.where(layer > 0, OBJECT_WEIGHT, 1.0)
         distance = F.smooth_l1_loss(said, step, reduction="none").sum(-1)
-        loss = F.cross_entropy(logits, batch.labels) + (distance * weight).sum() / weight.sum() * FOLLOW_WEIGHT
+        loss = F.cross_entropy(logits, batch.labels) + (distance * weight).sum() / self.group.mean(weight.sum()) * FOLLOW_WEIGHT
         moving = step.norm(dim=-1) > 0.25
         aligned = F.cosine_similarity(said[moving], step[moving], dim=-1).mean().nan_to_num()  # 0 where nothing moves
         right = (logits.argmax(1) == batch.labels).float().mean()
@@ -120,6 +128,27 @@ def cell_steps(scenes: PaintedScene, stage: Stage, side: int) -> tuple[torch.Ten
     there = scenes.to_frame(scenes.to_canvas(xy, layer, frame), layer, frame + 1)
     behind = scenes.to_frame(scenes.to_canvas(xy, 0, frame), 0, frame + 1)
     return (there - behind) / STEP_SIDES, layer
+
+
+def segment_steps(scenes: PaintedScene, stage: Stage, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """True motion of what each cell sees in the middle frame of a segment, from its first frame to its last, in ``STEP_SIDES``.
+
+    Returns:
+        steps [B, S*side*side, 2], relative to the background, and the layer seen at each cell [B, S*side*side].
+    """
+    batch, _, frames, _ = scenes.place.shape
+    length = int(stage.stride_frames)
+    centres = cell_centres(stage, side, scenes.side_px, scenes.place.device)
+    xy = centres.repeat(frames // length, 1)[None].expand(batch, -1, -1)
+    first = torch.arange(0, frames // length * length, length, device=xy.device).repeat_interleave(len(centres)).expand(batch, -1)
+    middle = first + length // 2
+    layer = scenes.top_layer(xy, middle)
+
+    def travel(on: int | torch.Tensor) -> torch.Tensor:
+        canvas = scenes.to_canvas(xy, on, middle)
+        return scenes.to_frame(canvas, on, first + length - 1) - scenes.to_frame(canvas, on, first)
+
+    return (travel(layer) - travel(0)) / STEP_SIDES, layer
 
 
 class Dense(Objective):

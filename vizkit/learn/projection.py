@@ -12,7 +12,7 @@ from torch import nn
 from vizkit.contracts import LabelledClips
 from vizkit.errors import SettingError
 from vizkit.learn.config import SMALLEST_SCALE, JointTraining, TrainingConfig
-from vizkit.learn.objective import Objective
+from vizkit.learn.objective import Classify, ClassifyAndFollow, Objective
 from vizkit.motion.pwtp.network import Front, ProjectedNetwork
 from vizkit.motion.pwtp.objective import enopr, joint_backward, scale_at
 
@@ -30,34 +30,34 @@ def require_front(network: nn.Module, config: TrainingConfig) -> ProjectedNetwor
             code="objective",
         )
     segment = network.front.frames
-    if config.frames % segment:
-        raise SettingError(f"frames is {config.frames}, but segments of {segment} frames need a multiple of it.", code="frames")
+    wrong = [frames for frames in (config.frames, *(phase.frames or segment for phase in config.phases)) if frames % segment]
+    if wrong:
+        raise SettingError(f"frames is {wrong[0]}, but segments of {segment} frames need a multiple of it.", code="frames")
     return network
 
 
 class Joint(Objective):
-    """Cross-entropy for the whole network, and ENoPR (rms) for the projection beside it."""
+    """Cross-entropy for the whole network (where asked for, the true motion of cells too), and ENoPR (rms) for the projection beside it."""
 
     def __init__(self, network: ProjectedNetwork, config: TrainingConfig) -> None:
-        self.heads: nn.Module = nn.Module()
         self.settings, self.steps = config.joint or JointTraining(), config.steps
+        self.task: Objective = ClassifyAndFollow(network.stages) if self.settings.follow else Classify()
+        self.heads: nn.Module = self.task.heads
         self.shared = list(network.front.parameters())
-        self.own = [*network.norm.parameters(), *network.backbone.parameters()]
+        self.own = [*network.norm.parameters(), *network.backbone.parameters(), *self.heads.parameters()]
         self._rest = torch.zeros(())
 
     def loss(self, network: nn.Module, clips: torch.Tensor, batch: LabelledClips) -> tuple[torch.Tensor, dict[str, float]]:
-        """Cross-entropy; the share of right answers and ENoPR."""
-        residual = _residual(network, clips)
-        appearance = residual.mean(2).unflatten(0, (len(clips), -1)).transpose(1, 2)
-        logits = _behind(network, appearance)
-        self._rest = enopr(residual.float())
-        right = (logits.argmax(1) == batch.labels).float().mean()
-        return F.cross_entropy(logits, batch.labels), {"accuracy": float(right), "enopr": round(float(self._rest.detach()), 5)}
+        """Loss of the task; its numbers and ENoPR."""
+        loss, numbers = self.task.loss(network, clips, batch)
+        self._rest = enopr(_residual(network, clips).float())
+        return loss, numbers | {"enopr": round(float(self._rest.detach()), 5)}
 
     def backward(self, loss: torch.Tensor, step: int) -> dict[str, float]:
         """Gradients of both losses; gives the weight of ENoPR."""
-        settings = {"scale": self._scale(step), "normalized": self.settings.normalized}
-        weight = joint_backward(loss, self._rest, shared=self.shared, own=self.own, **settings)
+        weight = joint_backward(
+            loss, self._rest, shared=self.shared, own=self.own, scale=self._scale(step), normalized=self.settings.normalized
+        )
         return {"weight": round(weight, 5)}
 
     def _scale(self, step: int) -> float | None:
@@ -96,7 +96,9 @@ class Behind(Objective):
 def _residual(network: nn.Module, clips: torch.Tensor) -> torch.Tensor:
     """[B*S, C, T, H, W] of every segment."""
     assert isinstance(network, ProjectedNetwork)
-    return network.front.pwtp.separate(network.front.segments(clips))[1]
+    front = network.front
+    assert isinstance(front, Front)
+    return front.pwtp.separate(front.segments(clips))[1]
 
 
 def _behind(network: nn.Module, appearance: torch.Tensor) -> torch.Tensor:

@@ -75,8 +75,8 @@ class WorldSource(Source):
         return [(phase, side) for phase in self.config.phases if phase.rendered for side in phase.sides_px]
 
     def _clips(self, phase: Phase, side_px: int) -> WorldClips:
-        config = self.config
-        return WorldClips(seed=config.data_seed, frames=config.frames, side_px=side_px, nuisances=phase.nuisances, trap=config.trap)
+        config, frames = self.config, phase.frames or self.config.frames
+        return WorldClips(seed=config.data_seed, frames=frames, side_px=side_px, nuisances=phase.nuisances, trap=config.trap)
 
     def prepare(self, *, workers: int = 0, report: Report | None = None) -> int:
         """Render the clips that are kept."""
