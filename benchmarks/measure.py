@@ -59,18 +59,18 @@ def side_by_side(forms: Mapping[str, Callable[[], Any]], threads: int, rounds: i
 
 def _one_try(forms: Mapping[str, Callable[[], Any]], counts: Mapping[str, int], clock: Callable[[], float], rounds: int) -> Timing:
     taken: dict[str, list[float]] = {name: [] for name in forms}
-    before = _busy_s()
+    before = busy_s()
     for number in range(rounds):
         for name in list(forms)[:: 1 if number % 2 else -1]:
             start = clock()
             for _ in range(counts[name]):
                 forms[name]()
             taken[name].append((clock() - start) / counts[name] * 1000)
-    machine, own, wall = (now - then for now, then in zip(_busy_s(), before, strict=True))
+    machine, own, wall = (now - then for now, then in zip(busy_s(), before, strict=True))
     return Timing({name: statistics.median(values) for name, values in taken.items()}, max(0.0, (machine - own) / wall))
 
 
-def _busy_s() -> tuple[float, float, float]:
+def busy_s() -> tuple[float, float, float]:
     """Busy seconds of the machine and of this process, and the time."""
     ticks = [int(value) for value in Path("/proc/stat").read_text(encoding="ascii").split("\n")[0].split()[1:9]]
     return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK"), time.process_time(), time.perf_counter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +20,7 @@ from vizkit.pipeline import available
 if TYPE_CHECKING:
     from torch import nn
 
-TOP1 = "world.accuracy_112"
+TOP1 = {"test": "world.accuracy_112", "videos": "videos.class"}
 
 
 def describe_architecture(entry: Architecture) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def describe_checkpoint(entry: Checkpoint) -> dict[str, Any]:
     sampling = Sampling.parse(**card["sampling"])
     with torch.device("meta"):
         module = named.build(len(card["labels"]), **card["options"])
-    top1 = card.get("test", {}).get(TOP1, {})
+    top1: Mapping[str, Any] = next((card[part][key] for part, key in TOP1.items() if key in card.get(part, {})), {})
     return {
         "name": entry.name,
         "kind": "checkpoint",

@@ -124,10 +124,15 @@ def render(
 ) -> WorldBatch:
     """Render a batch of clips; each is the same as if it were rendered alone.
 
-    See :func:`clip` for what is not told here.
-
     Args:
         indices: numbers of clips.
+        split: see :func:`clip`, as for all down to ``shake``.
+        seed: of the world.
+        label: number of the class of all clips.
+        frames: number of frames.
+        side_px: side of the frames.
+        nuisances: whether there are any.
+        shake: camera jitter beside them.
         trap: share of the clips whose background has the colour of their label, 0 to 1: static appearance that gives the label away.
         device: where they are painted.
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from vizkit.errors import SettingError
 from vizkit.motion.corrnet.analysis import find_peaks
-from vizkit.motion.corrnet.module import CorrelationBlock, CorrelationConcat, CorrelationOperator, CorrelationSum
+from vizkit.motion.corrnet.module import CorrelationBlock, CorrelationConcat, CorrelationOperator, CorrelationSum, FrameNorm
 
 TINY = 1e-12
 
@@ -228,6 +228,29 @@ def test_the_concat_block_has_two_branches_and_no_shortcut() -> None:
     assert (block(x) - torch.cat([correlated, carried], 1)).abs().max() < TINY
 
 
+def test_a_frame_norm_treats_every_channel_of_every_frame_number_by_itself() -> None:
+    norm = FrameNorm(3, 4).double()
+    x = waves(5, 3, 4, 6, 7) * torch.arange(1, 13).view(3, 4, 1, 1) + torch.arange(12.0).view(3, 4, 1, 1)
+    with torch.no_grad():
+        norm.norm.bias.copy_(torch.arange(12.0))
+    out = norm(x)
+    assert (out.mean((0, 3, 4)) - torch.arange(12.0).view(3, 4)).abs().max() < TINY
+    assert (out.var((0, 3, 4), correction=0) - 1).abs().max() < 1e-4
+    with pytest.raises(SettingError, match="5 frames where a norm for 4"):
+        norm(waves(1, 3, 5, 2, 2))
+
+
+@pytest.mark.parametrize("frame_norm", [True, False])
+def test_only_a_norm_over_all_frames_sees_how_strong_one_frames_filters_are(frame_norm: bool) -> None:
+    torch.manual_seed(0)
+    block, x = CorrelationSum(8, 4, patch=3, dilation=1, reduction=1, frame_norm=frame_norm).double(), waves(6, 8, 4, 9, 9)
+    before = block(x)
+    with torch.no_grad():
+        block.operator.filters[2] *= 3
+    change = (block(x) - before).abs().amax((0, 1, 3, 4))
+    assert (change < 1e-3).tolist() == [frame_norm] * 4
+
+
 @pytest.mark.parametrize("kind", [CorrelationSum, CorrelationConcat])
 def test_a_block_that_is_off_passes_its_input_on(kind: type[CorrelationBlock]) -> None:
     block, x = kind(64, 2), waves(1, 64, 2, 3, 3).float()
@@ -272,5 +295,7 @@ def test_blocks_that_cannot_be_are_told() -> None:
         CorrelationSum(16, 0)
     with pytest.raises(SettingError, match=r"reduction is 17, 1\.\.16"):
         CorrelationSum(16, 4, reduction=17)
+    with pytest.raises(SettingError, match=r"frame_norm is True, .* needs other_length='error'"):
+        CorrelationSum(16, 4, frame_norm=True, other_length="interpolate")
     with pytest.raises(SettingError, match=r"gives 49 channels, .* fewer than its 49"):
         CorrelationConcat(49, 4)

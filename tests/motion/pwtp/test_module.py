@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from vizkit.baseline import dynamic_image
 from vizkit.errors import SettingError
 from vizkit.motion.pwtp.module import PWTP, project
 from vizkit.net.count import count_parameters
@@ -175,6 +177,33 @@ def test_the_start_by_cosines_takes_a_still_clip_for_static(rank: int) -> None:
     assert torch.allclose(columns[:, 0], torch.ones(8))
     gram = columns.T @ columns
     assert torch.allclose(gram, torch.diag(torch.diag(gram)), atol=1e-5)
+
+
+def test_the_start_by_ranking_gives_about_a_dynamic_image() -> None:
+    """1 - 0.01 alpha leaves 0.01 alpha and 0.0001 |alpha|^2 / T of a constant; alpha of eight frames has |alpha|^2 = 91.1."""
+    torch.manual_seed(0)
+    module = PWTP(initial="rank").eval()
+    clip = torch.randn(2, 3, 8, 32, 32, generator=torch.Generator().manual_seed(1)).cumsum(2)
+    with torch.no_grad():
+        found, wanted = module(clip), dynamic_image(clip) * 0.01 / 8
+        reversed_ = module(clip.flip(2))
+        still = module(torch.ones(1, 3, 8, 32, 32))
+    assert float(F.cosine_similarity(found.flatten(), wanted.flatten(), dim=0)) > 0.95
+    assert 0.8 < float(found.norm() / wanted.norm()) < 1.25
+    assert float(F.cosine_similarity(found.flatten(), reversed_.flatten(), dim=0)) < 0
+    assert 0 < float(still.abs().max()) < 0.01
+
+
+def test_the_best_subspace_leaves_the_same_in_any_order_of_the_frames() -> None:
+    """So dynamic appearance whose projection minimises ENoPR cannot tell a clip from its reversal."""
+    x = random(1, 3, 6, 4, 5)
+
+    def appearance(clip: torch.Tensor) -> torch.Tensor:
+        best = torch.linalg.svd(clip[0].permute(2, 3, 1, 0)).U[..., :1]  # [H, W, T, 1]
+        return project(clip, best.permute(2, 3, 0, 1)[None])[1].mean(2)
+
+    for order in (range(5, -1, -1), (3, 0, 5, 1, 4, 2)):
+        assert torch.allclose(appearance(x[:, :, list(order)]), appearance(x), atol=1e-5)
 
 
 def test_each_pixel_has_a_subspace_of_its_own_and_sides_need_not_be_whole_cells() -> None:

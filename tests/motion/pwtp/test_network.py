@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from vizkit.checkpoint import load_network
@@ -127,6 +128,25 @@ def test_what_goes_in_and_out_of_the_projection_is_tapped_and_switching_it_off_l
         logits = network.module.backbone(frames[None][:, :, [2, 6]])[0]  # type: ignore[operator]
     assert off.prediction.logits.tolist() == pytest.approx(logits.tolist(), abs=1e-6)
     assert run.prediction.logits.tolist() != off.prediction.logits.tolist()
+
+
+def test_other_pictures_may_stand_in_front_of_the_backbone() -> None:
+    """Three segments of four frames of a clip that is one frame per second brighter; a texture that moves by a pixel to the right."""
+    ramp = torch.arange(12.0).view(1, 1, 12, 1, 1).expand(1, 3, 12, 32, 32)
+    middle, image = (small("tsm", picture=picture) for picture in ("middle frame", "dynamic image"))
+    assert middle.front(ramp)[0, 0, :, 0, 0].tolist() == [2, 6, 10]
+    assert torch.allclose(image.front(ramp), torch.full((1, 3, 3, 32, 32), 5 / 4), atol=1e-5)  # the sum of alpha_t t is 5 for T = 4
+    texture = F.avg_pool2d(torch.rand(1, 3, 46, 46, generator=torch.Generator().manual_seed(0)), 5, 1)[0]
+    moving = torch.stack([texture[:, 4:36, 8 - t : 40 - t] for t in range(4)], 1)[None]
+    flow = small("tsm", picture="flow").front(3 * moving - 1)[0, :, 0, 8:-8, 8:-8]  # it does not depend on the scale of the colours
+    assert flow.mean((1, 2)).tolist() == pytest.approx([1, 0, 1], abs=0.15)
+    for network in (middle, image):
+        assert network.blocks == ()
+        assert network.front.state_dict() == {}
+        assert network(ramp).shape == (1, 5)
+        assert network.stages[0].stride_frames == 4
+    assert torch.equal(middle.front(ramp), small("tsm").front.neutral(ramp))
+    assert torch.equal(middle.backbone.state_dict()["conv1.weight"], small("tsm").backbone.state_dict()["conv1.weight"])
 
 
 def test_a_norm_may_stand_between_the_two() -> None:

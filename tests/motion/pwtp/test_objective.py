@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
 from vizkit.errors import SettingError
 from vizkit.motion.pwtp.module import PWTP
-from vizkit.motion.pwtp.objective import enopr, mgda_weight, scale_at
+from vizkit.motion.pwtp.objective import enopr, joint_backward, mgda_weight, scale_at
 
 # ------------------------------------------------------------------------------------------------ ENoPR
 
@@ -87,6 +88,34 @@ def test_gradients_of_several_parameters_are_one_vector() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ the scale
+
+
+@pytest.mark.parametrize(
+    ("settings", "weight", "gradient"),
+    [
+        ({}, 0.9, (0.3, 0.9)),  # the shortest of (1 - w) (3, 0) + w (0, 1)
+        ({"normalized": True}, 0.5, (0.5, 0.5)),
+        ({"scale": 2.0}, 2.0, (3.0, 2.0)),
+        ({"scale": 2.0, "normalized": True}, 2.0, (1.0, 2.0)),
+    ],
+)
+def test_a_step_weighs_both_gradients_in_the_projection_alone(
+    settings: dict[str, Any], weight: float, gradient: tuple[float, float]
+) -> None:
+    shared, own = (torch.nn.Parameter(torch.zeros(2, dtype=torch.float64)) for _ in range(2))
+    task, rest = 3 * shared[0] + 5 * own[1], shared[1]
+    assert joint_backward(task, rest, shared=[shared], own=[own], **settings) == pytest.approx(weight)
+    assert shared.grad is not None
+    assert own.grad is not None
+    assert shared.grad.tolist() == pytest.approx(gradient)
+    assert own.grad.tolist() == [0, 5]
+
+
+def test_a_gradient_of_zero_stays_zero_when_lengths_are_made_one() -> None:
+    shared = torch.nn.Parameter(torch.zeros(2))
+    joint_backward(0 * shared.sum(), shared[1], shared=[shared], own=[], scale=1.0, normalized=True)
+    assert shared.grad is not None
+    assert shared.grad.tolist() == [0, 1]
 
 
 def test_the_scale_falls_like_a_cosine() -> None:

@@ -127,6 +127,34 @@ class CorrelationOperator(nn.Module):
         )
 
 
+class FrameNorm(nn.Module):
+    """Batch norm with means, variances, weights and biases for each frame number, as the filters have.
+
+    A norm over all frames leaves the filters the ratios between frames, and what they learn first is *when* in a clip a displacement
+    counts, all channels alike. Here weights and biases of the norm say that, and filters say which channels count where.
+
+    Args:
+        channels: C.
+        frames: T.
+    """
+
+    def __init__(self, channels: int, frames: int) -> None:
+        super().__init__()
+        self.frames = frames
+        self.norm = nn.BatchNorm2d(channels * frames)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, C, T, H, W] -> the same shape.
+
+        Raises:
+            SettingError: a clip of another length.
+        """
+        if x.shape[2] != self.frames:
+            raise SettingError(f"A clip has {x.shape[2]} frames where a norm for {self.frames} stands.", code="frames")
+        normed: torch.Tensor = self.norm(x.flatten(1, 2))
+        return normed.view(x.shape)
+
+
 class CorrelationBlock(nn.Module):
     """What both blocks of figure 2 share: :meth:`reduce`, then :meth:`correlate`. Every convolution is 1 x 1 x 1, without bias, with norm.
 
@@ -134,17 +162,26 @@ class CorrelationBlock(nn.Module):
         channels: C, in and out.
         frames: T, length of the clips at this depth.
         reduction: the operator works on C // reduction channels.
+        frame_norm: the norm after the operator treats each frame number by itself, see :class:`FrameNorm`.
         settings: of the operator.
+
+    Raises:
+        SettingError: a reduction out of range, or ``frame_norm`` beside ``other_length="interpolate"``.
     """
 
-    def __init__(self, channels: int, frames: int, *, reduction: int = 4, **settings: Unpack[OperatorSettings]) -> None:
+    def __init__(
+        self, channels: int, frames: int, *, reduction: int = 4, frame_norm: bool = False, **settings: Unpack[OperatorSettings]
+    ) -> None:
         super().__init__()
+        if frame_norm and settings.get("other_length") == "interpolate":
+            raise SettingError("frame_norm is True, which ties the block to one length: it needs other_length='error'.", code="frames")
         if not 1 <= reduction <= channels:
             raise SettingError(f"reduction is {reduction}, 1..{channels} is accepted for {channels} channels.")
         reduced = channels // reduction
         self.reduction = nn.Sequential(_pointwise(channels, reduced), nn.BatchNorm3d(reduced), nn.ReLU(inplace=True))
         self.operator = CorrelationOperator(reduced, frames, **settings)
-        self.norm = nn.BatchNorm3d(self.operator.out_channels)
+        outputs = self.operator.out_channels
+        self.norm = FrameNorm(outputs, frames) if frame_norm else nn.BatchNorm3d(outputs)
 
     def reduce(self, x: torch.Tensor) -> torch.Tensor:
         """Features that are matched: [B, C, T, H, W] -> [B, C // reduction, T, H, W], at or above zero."""
@@ -167,8 +204,10 @@ class CorrelationSum(CorrelationBlock):
     operator are ours, as in any bottleneck; arguments as :class:`CorrelationBlock`.
     """
 
-    def __init__(self, channels: int, frames: int, *, reduction: int = 4, **settings: Unpack[OperatorSettings]) -> None:
-        super().__init__(channels, frames, reduction=reduction, **settings)
+    def __init__(
+        self, channels: int, frames: int, *, reduction: int = 4, frame_norm: bool = False, **settings: Unpack[OperatorSettings]
+    ) -> None:
+        super().__init__(channels, frames, reduction=reduction, frame_norm=frame_norm, **settings)
         self.expansion = nn.Sequential(_pointwise(self.operator.out_channels, channels), nn.BatchNorm3d(channels))
 
     def expand(self, correlated: torch.Tensor) -> torch.Tensor:
@@ -187,8 +226,10 @@ class CorrelationConcat(CorrelationBlock):
     Steps: :meth:`reduce`, :meth:`correlate`, :meth:`concatenate` with :meth:`carry`; arguments as :class:`CorrelationBlock`.
     """
 
-    def __init__(self, channels: int, frames: int, *, reduction: int = 4, **settings: Unpack[OperatorSettings]) -> None:
-        super().__init__(channels, frames, reduction=reduction, **settings)
+    def __init__(
+        self, channels: int, frames: int, *, reduction: int = 4, frame_norm: bool = False, **settings: Unpack[OperatorSettings]
+    ) -> None:
+        super().__init__(channels, frames, reduction=reduction, frame_norm=frame_norm, **settings)
         carried = channels - self.operator.out_channels
         if carried < 1:
             raise SettingError(

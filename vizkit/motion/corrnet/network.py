@@ -102,6 +102,7 @@ def build_frame_corrnet(
     filtered: bool = True,
     initial: Initial = "ones",
     other_length: OtherLength = "error",
+    frame_norm: bool = False,
 ) -> FrameResNet:
     """Build a ResNet on every frame with correlation blocks: it knows no motion but what they bring.
 
@@ -121,6 +122,7 @@ def build_frame_corrnet(
         filtered: False for correlation without filters.
         initial: start of the filters.
         other_length: what happens to clips of another length.
+        frame_norm: norm each frame number by itself after the operator, see :class:`CorrelationBlock`.
 
     Raises:
         ValueError: a setting outside what is accepted, or a block that the backbone does not have.
@@ -129,7 +131,7 @@ def build_frame_corrnet(
         raise unknown_name("kind", kind, get_args(Kind))
     build = partial(
         KINDS[kind], reduction=reduction, patch=patch, dilation=dilation, group_size=group_size, filtered=filtered, initial=initial,
-        other_length=other_length,
+        other_length=other_length, frame_norm=frame_norm,
     )  # fmt: skip
     plan = dict.fromkeys(map(_place, blocks), build)
     return FrameResNet(depth, num_classes, width=width, stem=stem, inserted=plan, frames=frames, dropout=dropout)

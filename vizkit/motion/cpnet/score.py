@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vizkit.contracts import Grid, Sampling, Score
 from vizkit.motion.cpnet.analysis import Correspondences, Params, analyze
+from vizkit.motion.cpnet.module import CPModule
 from vizkit.net.ops import nearest_cells
 from vizkit.net.probe import ProbedRun, probe
 from vizkit.statistics import average_precision, mean_over_clips
@@ -43,7 +44,7 @@ def score(network: Network, *, clips: int = 200, seed: int = 0) -> dict[str, Sco
         clips: number of test clips.
         seed: of the world's test clips and of the drawn queries.
     """
-    if not any(block.path.endswith("motion") for block in network.blocks):
+    if not any(isinstance(network.module.get_submodule(block.path), CPModule) for block in network.blocks):
         return {}
     frames = network.sampling.total_frames
     sampling = Sampling(scheme="dense", frames=frames, short_side_px=SIDE_PX, crop_px=SIDE_PX)

@@ -13,13 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vizkit.baseline import rank_pooling_weights
 from vizkit.errors import SettingError, unknown_name
 
-Initial = Literal["random", "dct"]
+Initial = Literal["random", "dct", "rank"]
 
 RIDGE = 1e-6  # of the subspace's mean energy: columns that coincide or vanish have no inverse, and QR gives NaN gradients there
 FLOOR = 1e-12
 DCT_GAIN = 0.1
+RANK_BEND, RANK_GAIN = 0.01, 0.002
 
 
 def project(x: torch.Tensor, subspace: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -97,7 +99,9 @@ class PWTP(nn.Module):
         blocks: number of residual units.
         in_channels: C of the input, 3 for RGB.
         initial: start of the last layer: ``"random"``, or ``"dct"``, whose bias is the first D cosines of the DCT-II (the first one
-            constant, so that an untrained module already gives about the temporal mean as static part) with a tenth of the weights.
+            constant, so that an untrained module already gives about the temporal mean as static part) with a tenth of the weights, or
+            ``"rank"``, likewise, but with 0.002 of the weights and the first column at 1 - 0.01 alpha, alpha the weights of a dynamic
+            image: an untrained module then gives about a faint dynamic image, of which one frame can tell a motion from its reversal.
 
     Raises:
         SettingError: a number below what is needed, a rank above the frames, an even kernel, an unknown start.
@@ -136,16 +140,18 @@ class PWTP(nn.Module):
         self.expand = nn.Conv2d(pairs, width, 1)
         self.units = nn.Sequential(*(ResidualUnit(width, math.ceil(round(bottleneck * width, 6))) for _ in range(blocks)))
         self.out = nn.Conv2d(width, frames * rank, 1)
-        if initial == "dct":
-            self.start_from_cosines()
+        if initial != "random":
+            self.start_from_cosines(rank_pooling_weights(frames) if initial == "rank" else None)
 
     @torch.no_grad()
-    def start_from_cosines(self) -> None:
-        """Start the last layer by cosines, see ``initial``."""
+    def start_from_cosines(self, alpha: torch.Tensor | None = None) -> None:
+        """Start the last layer by cosines, the first of them bent by weights of frames ``alpha`` [T], see ``initial``."""
         centre = torch.arange(self.frames)[:, None] + 0.5
-        cosines = torch.cos(math.pi / self.frames * centre * torch.arange(self.rank))  # [T, D]
-        self.out.weight.mul_(DCT_GAIN)
-        self.out.bias.copy_(cosines.flatten())  # type: ignore[union-attr]  # the layer has a bias
+        columns = torch.cos(math.pi / self.frames * centre * torch.arange(self.rank))  # [T, D]
+        if alpha is not None:
+            columns[:, 0] -= RANK_BEND * alpha.to(columns.dtype)
+        self.out.weight.mul_(DCT_GAIN if alpha is None else RANK_GAIN)
+        self.out.bias.copy_(columns.flatten())  # type: ignore[union-attr]  # the layer has a bias
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """The convolution on every frame: [B, C, T, H, W] -> [B, T, channels, h, w], h = ceil(H / stride).

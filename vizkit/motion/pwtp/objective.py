@@ -72,7 +72,13 @@ def mgda_weight(grad_task: Gradient, grad_enopr: Gradient) -> torch.Tensor:
 
 
 def joint_backward(
-    task: torch.Tensor, rest: torch.Tensor, *, shared: Sequence[nn.Parameter], own: Sequence[nn.Parameter], scale: float | None = None
+    task: torch.Tensor,
+    rest: torch.Tensor,
+    *,
+    shared: Sequence[nn.Parameter],
+    own: Sequence[nn.Parameter],
+    scale: float | None = None,
+    normalized: bool = False,
 ) -> float:
     """Fill the gradients of a step of joint training (algorithm 1): the projection sees both losses, everything else the task alone.
 
@@ -82,6 +88,8 @@ def joint_backward(
         shared: the projection's parameters: ``(1 - w) g_R + w g_E`` with the weight of :func:`mgda_weight`, or ``g_R + scale g_E``.
         own: all other parameters: plain gradients of the task.
         scale: a fixed weight of ENoPR; None for the closed form.
+        normalized: both gradients of ``shared`` are brought to length 1 first (one of the normalisations of Sener and Koltun, Multi-task
+            learning as multi-objective optimization, NeurIPS 2018); the closed form then halves the angle between them.
 
     Returns:
         The weight of ENoPR.
@@ -89,6 +97,8 @@ def joint_backward(
     of_task = torch.autograd.grad(task, [*shared, *own], retain_graph=True, materialize_grads=True)
     of_rest = torch.autograd.grad(rest, list(shared), materialize_grads=True)
     of_shared, of_own = of_task[: len(shared)], of_task[len(shared) :]
+    if normalized:
+        of_shared, of_rest = _unit(of_shared), _unit(of_rest)
     weight = float(mgda_weight(of_shared, of_rest)) if scale is None else scale
     kept = 1 - weight if scale is None else 1.0
     for parameter, first, second in zip(shared, of_shared, of_rest, strict=True):
@@ -101,6 +111,12 @@ def joint_backward(
 def _flat(gradient: Gradient) -> torch.Tensor:
     parts = [gradient] if isinstance(gradient, torch.Tensor) else list(gradient)
     return torch.cat([part.detach().reshape(-1) for part in parts])
+
+
+def _unit(gradient: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """The same direction with length 1; zero stays zero."""
+    length = _flat(gradient).norm().clamp_min(torch.finfo(gradient[0].dtype).tiny)
+    return tuple(part / length for part in gradient)
 
 
 def scale_at(step: int, steps: int, *, largest: float, gamma: float, smallest: float = 0.01) -> float:

@@ -112,9 +112,9 @@ def _softened(mask: torch.Tensor) -> torch.Tensor:
     return F.avg_pool2d(mask[None, None].float(), EDGE_PX, 1, EDGE_PX // 2)[0, 0]
 
 
-def small_classifier(classes: int) -> nn.Sequential:
-    """Five convolutions on one picture [B, 3, S, S], with a batch norm on the input, since residuals are small."""
-    layers: list[nn.Module] = [nn.BatchNorm2d(3)]
-    for before, after, stride in ((3, 16, 2), (16, 32, 2), (32, 64, 2), (64, 64, 1), (64, 64, 1)):
+def small_classifier(classes: int, channels: int = 3) -> nn.Sequential:
+    """Five convolutions on one picture [B, C, S, S], with a batch norm on the input, since residuals are small."""
+    layers: list[nn.Module] = [nn.BatchNorm2d(channels)]
+    for before, after, stride in ((channels, 16, 2), (16, 32, 2), (32, 64, 2), (64, 64, 1), (64, 64, 1)):
         layers += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes))

@@ -6,6 +6,7 @@ from vizkit.net.architecture import MFNET_MEAN, MFNET_STD, X3D_MEAN, X3D_STD, Ar
 from vizkit.net.published import IMAGENET, TORCHVISION
 
 RESNET = "vizkit.net.backbones.build:build_frame_resnet"
+TEMPORAL = "vizkit.net.temporal:build_temporal"
 R2PLUS1D = "vizkit.net.backbones.r2plus1d:build_r2plus1d"
 DEPTHWISE = "vizkit.net.backbones.depthwise:build_depthwise"
 X3D = "vizkit.net.backbones.x3d:build_x3d"
@@ -44,6 +45,9 @@ BACKBONES: tuple[Architecture, ...] = (
         "tsm-50", "", "ResNet-50 with temporal shift", RESNET, {"depth": 50, "shift": True}, 174,
         published=Published(23.8, 42.9, APPEARANCE_COUNTING, unit=1e6, every_parameter=True, size_px=256, norm_macs=2),
         weights=IMAGENET[50],
+    ),
+    Architecture(
+        "temporal-18", "", "ResNet-18 on every frame, depthwise temporal convolutions", TEMPORAL, {"depth": 18}, 174, weights=IMAGENET[18],
     ),
     Architecture(
         "vit-b", "", "ViT-B/16 on every frame", VIT, {}, 174,

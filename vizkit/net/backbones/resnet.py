@@ -7,7 +7,7 @@ Modules after a residual block, after a stage and beside a stage are those of :m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
@@ -113,6 +113,28 @@ class ResidualStage(nn.Sequential):
         return x
 
 
+def _build_stage(
+    inputs: int,
+    planes: int,
+    plan: Sequence[tuple[Callable[[int], nn.Module] | None, Callable[[int, int], nn.Module] | None]],
+    *,
+    stride: int,
+    bottleneck: bool,
+    frames: int,
+    shift: bool,
+) -> ResidualStage:
+    """The residual blocks of a stage, each with the builders of the modules inside and after it."""
+    stage = ResidualStage()
+    for place, (motion, inserted) in enumerate(plan):
+        block = ResidualBlock(
+            inputs, planes, stride=stride if place == 0 else 1, bottleneck=bottleneck, motion=motion, inserted=inserted, frames=frames,
+            shift=shift,
+        )  # fmt: skip
+        stage.append(block)
+        inputs = planes * (4 if bottleneck else 1)
+    return stage
+
+
 class FrameResNet(nn.Module):
     """ResNet-18/34/50/101 on every frame, mean over space and time, linear.
 
@@ -170,19 +192,14 @@ class FrameResNet(nn.Module):
         self.blocks: tuple[Block, ...] = ()
         self.after, self.beside = nn.ModuleDict(), nn.ModuleDict()
         inputs = width
-        for level, (name, blocks) in enumerate(zip(STAGE_NAMES, LAYOUTS[depth], strict=True)):
-            planes, step, path = width * 2**level, 1 if level == 0 else 2, f"layer{level + 1}"
-            stage = ResidualStage()
-            for position in range(blocks):
-                build, build_behind = inside.pop((name, position), None), behind.pop((name, position), None)
-                block = ResidualBlock(
-                    inputs, planes, stride=step if position == 0 else 1, bottleneck=depth >= 50, motion=build, inserted=build_behind,
-                    frames=frames, shift=shift,
-                )  # fmt: skip
-                stage.append(block)
-                inputs = planes * (4 if depth >= 50 else 1)
-                kinds = [kind for kind, given in (("motion", build), ("inserted", build_behind)) if given]
-                self.blocks += tuple(Block(f"{name}.{position}", f"{path}.{position}.{kind}", name) for kind in kinds)
+        for level, name in enumerate(STAGE_NAMES):
+            path, step = f"layer{level + 1}", 1 if level == 0 else 2
+            plan = [(inside.pop((name, place), None), behind.pop((name, place), None)) for place in range(LAYOUTS[depth][level])]
+            stage = _build_stage(inputs, width * 2**level, plan, stride=step, bottleneck=depth >= 50, frames=frames, shift=shift)
+            inputs = width * 2**level * (4 if depth >= 50 else 1)
+            for place, builders in enumerate(plan):
+                kinds = [kind for kind, builder in zip(("motion", "inserted"), builders, strict=True) if builder]
+                self.blocks += tuple(Block(f"{name}.{place}", f"{path}.{place}.{kind}", name) for kind in kinds)
             self.add_module(path, stage)
             geometry = geometry.through(3, step, 1)
             self.stages += (Stage(name, path, inputs, geometry.stride_px, 1, geometry.origin_px, "FCHW"),)
