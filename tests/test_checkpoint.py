@@ -62,8 +62,12 @@ def test_a_twin_is_the_same_network_without_the_module(entry: Checkpoint) -> Non
     ours, twin = load_network(entry.name), load_network(entry.card["twin"])
     assert ours.blocks
     assert not twin.blocks
-    shared = {key: tensor.shape for key, tensor in ours.module.state_dict().items() if ".motion." not in key}
-    assert shared == {key: tensor.shape for key, tensor in twin.module.state_dict().items()}
+    inside = tuple(f"{block.path}." for block in ours.blocks)
+    shared = {key: tensor.shape for key, tensor in ours.module.state_dict().items() if not key.startswith(inside)}
+    others = {key: tensor.shape for key, tensor in twin.module.state_dict().items()}
+    assert shared.keys() == others.keys()
+    joined = {"fc.weight"} if any(block.path.startswith("beside.") for block in ours.blocks) else set()  # reads the module's vector too
+    assert {key for key, shape in shared.items() if shape != others[key]} == joined
 
 
 # ------------------------------------------------------------------------------------------------ names
@@ -191,7 +195,7 @@ def test_a_card_that_is_none_is_refused_in_a_sentence(folder: Path, changes: dic
     change_card(folder, **changes)
     with pytest.raises((CheckpointError, SettingError)) as told:
         load_network(folder)
-    assert len(told.value.message) < 600
+    assert len(told.value.message) < 800  # all names of architectures
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", "\udcff"])
