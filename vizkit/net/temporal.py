@@ -15,7 +15,7 @@ from torch import nn
 
 from vizkit.contracts import Record
 from vizkit.errors import SettingError
-from vizkit.net.backbones.resnet import FrameResNet, Stem
+from vizkit.net.backbones.resnet import FrameResNet, Stem, place_of
 from vizkit.net.count import count_network
 
 TAPS = 3
@@ -92,12 +92,7 @@ def build_temporal(
     def build(channels: int) -> nn.Module:
         return TemporalBlock(channels, hidden, last_gain=last_gain)
 
-    plan = {}
-    for block in blocks:
-        stage, _, position = block.partition(".")
-        if not position.isdigit():
-            raise ValueError(f"block {block!r} is not of the form 'res3.0'")
-        plan[stage, int(position)] = build
+    plan = dict.fromkeys(map(place_of, blocks), build)
     return FrameResNet(depth, num_classes, width=width, stem=stem, motion=plan, dropout=dropout)
 
 

@@ -10,7 +10,7 @@ from vizkit.errors import unknown_name
 from vizkit.motion.corrnet.module import CorrelationConcat, CorrelationSum, Initial, OtherLength
 from vizkit.net.backbones.clips import ClipNetwork
 from vizkit.net.backbones.r2plus1d import Stem, build_r2plus1d
-from vizkit.net.backbones.resnet import FrameResNet
+from vizkit.net.backbones.resnet import FrameResNet, place_of
 from vizkit.net.backbones.resnet import Stem as FrameStem
 
 Kind = Literal["sum", "concat"]
@@ -80,7 +80,7 @@ def build_corrnet(
         stem_width=max(width // 2, 1) if stem_width is None else stem_width,
         stem=stem,
         frames=frames,
-        inserted=dict.fromkeys(map(_place, blocks), build),
+        inserted=dict.fromkeys((place_of(block, "res2.1") for block in blocks), build),
         dropout=dropout,
     )
 
@@ -133,13 +133,5 @@ def build_frame_corrnet(
         KINDS[kind], reduction=reduction, patch=patch, dilation=dilation, group_size=group_size, filtered=filtered, initial=initial,
         other_length=other_length, frame_norm=frame_norm,
     )  # fmt: skip
-    plan = dict.fromkeys(map(_place, blocks), build)
+    plan = dict.fromkeys((place_of(block, "res2.1") for block in blocks), build)
     return FrameResNet(depth, num_classes, width=width, stem=stem, inserted=plan, frames=frames, dropout=dropout)
-
-
-def _place(block: str) -> tuple[str, int]:
-    """``"res2.1"`` -> ("res2", 1)."""
-    stage, _, position = block.partition(".")
-    if not position.isdigit():
-        raise ValueError(f"block {block!r} is not of the form 'res2.1'")
-    return stage, int(position)

@@ -8,7 +8,7 @@ from functools import partial
 from torch import nn
 
 from vizkit.motion.cpnet.module import CPModule, Head, Metric
-from vizkit.net.backbones.resnet import FrameResNet, Stem
+from vizkit.net.backbones.resnet import FrameResNet, Stem, place_of
 
 
 def build_cpnet(
@@ -71,10 +71,6 @@ def build_cpnet(
             feature_gain=feature_gain,
         )
 
-    plan = {}
-    for block in blocks:
-        stage, _, position = block.partition(".")
-        if not position.isdigit():
-            raise ValueError(f"block {block!r} is not of the form 'res3.0'")
-        plan[stage, int(position)] = partial(build, factor=shrink if stage == "res3" else 1)
+    places = map(place_of, blocks)
+    plan = {(stage, position): partial(build, factor=shrink if stage == "res3" else 1) for stage, position in places}
     return FrameResNet(depth, num_classes, width=width, stem=stem, motion=plan, dropout=dropout)

@@ -30,6 +30,22 @@ MotionPlan = Mapping[tuple[str, int], Callable[[int], nn.Module]]
 """(stage name, position of the residual block) -> builder of the motion module from its number of channels."""
 
 
+def place_of(block: str, like: str = "res3.0") -> tuple[str, int]:
+    """``"res3.1"`` -> ("res3", 1).
+
+    Args:
+        block: stage and position of a residual block.
+        like: the example in the message.
+
+    Raises:
+        ValueError: another form.
+    """
+    stage, _, position = block.partition(".")
+    if not position.isdigit():
+        raise ValueError(f"block {block!r} is not of the form {like!r}")
+    return stage, int(position)
+
+
 def shift_frames(x: torch.Tensor, frames: int) -> torch.Tensor:
     """Temporal shift (TSM): an eighth of the channels comes from the next frame, an eighth from the one before.
 
