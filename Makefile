@@ -10,6 +10,8 @@ PORT ?= 8501
 NAME = cpnet-world
 RUN = runs/$(NAME)
 TESTS = tests
+# Files are shared among the processors; every test computes in one thread.
+PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # Idle OpenMP threads would otherwise spin and slow down everything beside them.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -61,11 +63,15 @@ run: install ## Start the app on 127.0.0.1:8501 (PORT=8600 for another port)
 
 .PHONY: test
 test: check ## Check the code and run the tests, all but the slow ones (TESTS=tests/clip for some)
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
 .PHONY: test-slow
 test-slow: $(VENV)/.installed-test ## Run the slow tests
-	$(BIN)/python -m pytest -m slow $(TESTS)
+	$(BIN)/python -m pytest $(PARALLEL) -m slow $(TESTS)
+
+.PHONY: test-hostile
+test-hostile: $(VENV)/.installed-test ## Send every hostile clip and checkpoint and all mutants through the doors (minutes)
+	$(BIN)/python -m pytest -m "hostile or not hostile" tests/hostile
 
 .PHONY: check
 check: lint types imports ## Check style, types and the direction of imports

@@ -14,20 +14,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vizkit.catalog import architectures
-from vizkit.checkpoint import (
-    CARD,
-    WEIGHTS,
-    Checkpoint,
-    checkpoints,
-    inspect_checkpoint,
-    load_network,
-    load_weights,
-    read_checkpoint,
-    write_checkpoint,
-)
+from vizkit.checkpoint import Checkpoint, checkpoints, inspect_checkpoint, load_network, read_checkpoint, write_checkpoint
 from vizkit.digest import digest_file, digest_tensors
 from vizkit.errors import CheckpointError, SettingError
 from vizkit.net.probe import predict
+from vizkit.weightfile.load import CARD, WEIGHTS, load_weights
 from vizkit.world import LABELS, clip
 
 SHIPPED = checkpoints()
@@ -306,19 +297,18 @@ def safetensors(tensors: dict[str, torch.Tensor], path: Path) -> bytes:
 
 
 FILES: dict[str, tuple[str, Callable[[Path], bytes], str]] = {
-    "pickled": ("w.pt", lambda _: pickled(WHOLE), "unsafe"),
+    "a pickled module": ("w.pt", lambda _: pickled(nn.ReLU()), "unsafe"),
     "pickled under another name": ("w.safetensors", lambda _: pickled(WHOLE), "unreadable"),
     "cut short": ("w.safetensors", lambda folder: safetensors(WHOLE, folder / "whole")[:-100], "unreadable"),
     "cut in the header": ("w.safetensors", lambda folder: safetensors(WHOLE, folder / "whole")[:100], "unreadable"),
     "nothing": ("w.safetensors", lambda _: b"", "unreadable"),
     "text": ("w.safetensors", lambda _: b"hello " * 50, "unreadable"),
     "a huge header": ("w.safetensors", lambda _: (1 << 62).to_bytes(8, "little") + b"{}", "unreadable"),
-    "no suffix": ("weights", lambda folder: safetensors(WHOLE, folder / "whole"), "unsafe"),
 }
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_files_that_are_no_safetensors_are_refused(tmp_path: Path, case: str) -> None:
+def test_files_that_are_no_weights_are_refused(tmp_path: Path, case: str) -> None:
     name, make, code = FILES[case]
     (tmp_path / name).write_bytes(make(tmp_path))
     module = net()
@@ -328,6 +318,11 @@ def test_files_that_are_no_safetensors_are_refused(tmp_path: Path, case: str) ->
     assert told.value.code == code
     assert "\n" not in told.value.message
     assert digest_tensors(module.state_dict()) == before
+
+
+def test_the_content_says_what_a_file_is(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(safetensors(WHOLE, tmp_path / "whole"))
+    assert load_weights(tmp_path / "weights", net()).verdict == "ok"
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
@@ -406,5 +401,5 @@ def test_inspection_refuses_without_raising(tmp_path: Path, folder: Path) -> Non
     save_file(WHOLE, tmp_path / "w.safetensors")
     assert inspect_checkpoint(tmp_path / "w.safetensors", str(folder))["code"] == "keys"
     refused = inspect_checkpoint(tmp_path / "none.safetensors")
-    assert (refused["verdict"], refused["code"], refused["facts"]) == ("reject", "missing", {})
+    assert (refused["verdict"], refused["code"], refused["facts"]) == ("reject", "missing", {"name": "none.safetensors"})
     json.dumps(refused)

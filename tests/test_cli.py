@@ -339,7 +339,7 @@ def test_inspect_a_checkpoint(stock: Path, tmp_path: Path) -> None:
     said = run("inspect", stock / "tiny" / "weights.safetensors", "--model", "c2d-18", "--json")
     assert (said.status, said.json["verdict"], said.json["code"]) == (1, "reject", "keys")
     pickled = tmp_path / "weights.pth"
-    pickled.write_bytes(b"\x80\x04.")
+    pickled.write_bytes(b"\x80\x02cposix\nsystem\n.")
     said = run("inspect", pickled, "--json")
     assert (said.status, said.json["verdict"], said.json["code"]) == (1, "reject", "unsafe")
 

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vizkit import catalog, clip, errors, figure, motion, net, render, world
     from vizkit.catalog import architectures
-    from vizkit.checkpoint import checkpoints, load_network, load_weights
+    from vizkit.checkpoint import checkpoints, load_network
     from vizkit.clip import open_clip, sample
     from vizkit.net.probe import predict, probe
     from vizkit.net.wrap import wrap
     from vizkit.pipeline import analyze
     from vizkit.recipe import load_recipe
     from vizkit.scores import score
+    from vizkit.weightfile.load import load_weights
 
 __version__ = "0.1.0"
 
@@ -57,7 +58,7 @@ _HOME = {
     "checkpoints": "checkpoint",
     "load_network": "checkpoint",
     "load_recipe": "recipe",
-    "load_weights": "checkpoint",
+    "load_weights": "weightfile.load",
     "open_clip": "clip",
     "predict": "net.probe",
     "probe": "net.probe",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +16,8 @@ from vizkit.catalog import architecture, architectures
 from vizkit.contracts import Record, Sampling, Settings
 from vizkit.digest import digest_file
 from vizkit.errors import CheckpointError, SettingError, unknown_name
+from vizkit.weightfile.load import CARD, WEIGHTS, facts_of, load_weights
+from vizkit.weightfile.messages import shown_key
 
 if TYPE_CHECKING:
     import torch
@@ -24,9 +26,7 @@ if TYPE_CHECKING:
     from vizkit.net.architecture import Architecture
     from vizkit.net.network import Network
 
-WEIGHTS, CARD, CONFIG = "weights.safetensors", "card.json", "config.toml"
-LARGEST_BYTES = 1 << 30
-SHOWN_KEYS = 5
+CONFIG = "config.toml"
 
 
 def checkpoint_folder() -> Path:
@@ -199,136 +199,7 @@ def _load_checkpoint(entry: Checkpoint) -> Network:
     )  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------------ weights
-
-
-@dataclass(frozen=True)
-class WeightReport:
-    """What happened when weights were put into a module."""
-
-    verdict: Literal["ok", "warn"]
-    """``"warn"`` when something about the file is odd."""
-    code: str
-    """A short word for the oddity, empty for none."""
-    message: str
-    """One sentence."""
-    missing: tuple[str, ...] = ()
-    """Keys of the module that the file lacks."""
-    unexpected: tuple[str, ...] = ()
-    """Keys of the file that the module lacks."""
-    mismatched: tuple[str, ...] = ()
-    """Keys with another shape."""
-
-
-def load_weights(path: str | Path, module: nn.Module, *, labels: Sequence[str] | None = None) -> WeightReport:
-    """Load a safetensors file into a module: all of it or nothing.
-
-    One prefix ``"module."`` on every key is removed. Half and double weights are converted to the module's dtype. A module may
-    know other layouts of its weights: it offers ``translate_keys(keys) -> {key of the file: own key}``, None for an unknown
-    layout; a file in a known one may leave out the norms' counters of batches, which nothing is computed from.
-
-    Args:
-        path: a ``.safetensors`` file. Pickled files are refused: they can run code.
-        module: takes the weights; untouched when the file is refused.
-        labels: names of the classes; their number must be the number of outputs.
-
-    Returns:
-        A report; its ``verdict`` is "warn" when weights were converted, its ``missing`` lists counters that were left out.
-
-    Raises:
-        CheckpointError: the file cannot be read, its keys or shapes differ, a value is not finite, or the number of classes
-            is not the number of labels. The message lists up to five keys.
-    """
-    found = read_weights(Path(path))
-    wanted = module.state_dict()
-    if found and all(key.startswith("module.") for key in found):
-        found = {key.removeprefix("module."): tensor for key, tensor in found.items()}
-    found, missing = _own_names(Path(path).name, found, wanted, module)
-    _check_keys(Path(path).name, found, wanted)
-    _check_values(Path(path).name, found, wanted, labels)
-    converted = sorted({str(found[key].dtype).removeprefix("torch.") for key in wanted if found[key].dtype != wanted[key].dtype})
-    module.load_state_dict(found)
-    if converted:
-        told = f"{Path(path).name}: {' and '.join(converted)} weights were converted to the module's type."
-        return WeightReport("warn", "dtype", told, missing)
-    return WeightReport("ok", "", f"{Path(path).name}: {len(found) - len(missing)} tensors loaded.", missing)
-
-
-def _own_names(
-    name: str, found: dict[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], module: nn.Module
-) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
-    """Tensors of a layout that the module knows under its own keys, and the counters that the file leaves out; others as they are."""
-    translate = getattr(module, "translate_keys", None)
-    if translate is None or found.keys() == wanted.keys():
-        return found, ()
-    try:
-        names: Mapping[str, str] | None = translate(found.keys())
-    except CheckpointError as error:
-        raise CheckpointError(f"{name}: {error.message}", code=error.code) from error
-    if names is None:
-        return found, ()
-    stray = sorted(found.keys() - names.keys())
-    if stray:
-        told = f"{len(stray)} keys have no counterpart in this network ({', '.join(stray[:SHOWN_KEYS])})"
-        raise CheckpointError(f"{name}: {told}. Pick the architecture they were made for.", code="keys")
-    renamed = {names[key]: tensor for key, tensor in found.items()}
-    counters = {key: tensor for key, tensor in wanted.items() if key.endswith(".num_batches_tracked") and key not in renamed}
-    return renamed | counters, tuple(counters)
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Read a safetensors file.
-
-    Raises:
-        CheckpointError: it is missing, too large, pickled, or malformed.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise CheckpointError(f"{path.name}: there is no such file.", code="missing")
-    if path.stat().st_size > LARGEST_BYTES:
-        raise CheckpointError(f"{path.name}: larger than {LARGEST_BYTES >> 20} MiB.", code="size")
-    if path.suffix != ".safetensors":
-        raise CheckpointError(
-            f"{path.name}: only .safetensors files are read, since pickled files can run code. "
-            "Convert it where it was made: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors').",
-            code="unsafe",
-        )
-    try:
-        return load_file(path)
-    except (SafetensorError, ValueError, OSError) as error:
-        raise CheckpointError(f"{path.name}: not a readable safetensors file.", code="unreadable") from error
-
-
-def _check_keys(name: str, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> None:
-    missing, unexpected = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
-    if missing or unexpected:
-        parts = [
-            f"{len(keys)} {kind} ({', '.join(keys[:SHOWN_KEYS])})"
-            for kind, keys in (("missing", missing), ("unexpected", unexpected))
-            if keys
-        ]
-        raise CheckpointError(
-            f"{name}: the keys are not this network's: {' and '.join(parts)}. Pick the architecture they were made for.", code="keys"
-        )
-
-
-def _check_values(name: str, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], labels: Sequence[str] | None) -> None:
-    """Shapes, kinds, finite values, and the number of classes."""
-    layers = [key for key in wanted if key.endswith("weight") and wanted[key].ndim > 1]
-    if layers and found[layers[-1]].ndim:
-        classes, expected = len(found[layers[-1]]), len(wanted[layers[-1]]) if labels is None else len(labels)
-        if classes != expected:
-            told = f"it has {classes} classes, but {expected} are expected"
-            raise CheckpointError(f"{name}: {told}. Give the label file it was trained with.", code="classes")
-    for key, tensor in wanted.items():
-        if found[key].shape != tensor.shape:
-            raise CheckpointError(f"{name}: {key} has shape {list(found[key].shape)}, expected {list(tensor.shape)}.", code="shape")
-        if found[key].dtype.is_floating_point != tensor.dtype.is_floating_point or found[key].is_complex():
-            raise CheckpointError(f"{name}: {key} holds {found[key].dtype}, expected {tensor.dtype}.", code="dtype")
-        if not bool(found[key].isfinite().all()):
-            raise CheckpointError(f"{name}: {key} holds NaN or infinite values.", code="not_finite")
+# ------------------------------------------------------------------------------------------------ files
 
 
 def write_checkpoint(folder: Path, module: nn.Module, card: Mapping[str, Any]) -> None:
@@ -361,16 +232,14 @@ def inspect_checkpoint(path: str | Path, model: str | None = None) -> dict[str, 
     """
     path = Path(path)
     try:
-        tensors = read_weights(path)
-        facts = {
-            "tensors": len(tensors),
-            "parameters": sum(tensor.numel() for tensor in tensors.values()),
-            "dtypes": sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}),
-            "sha256": digest_file(path),
-            "keys": sorted(tensors)[:SHOWN_KEYS],
-        }
         network = load_network(model) if model else None
-        report = load_weights(path, network.module, labels=network.labels) if network else WeightReport("ok", "", f"{path.name}: readable.")
+        report, facts = facts_of(path, network.labels if network else None, network.module if network else None)
     except CheckpointError as error:
-        return {"kind": "checkpoint", "verdict": "reject", "code": error.code, "message": error.message, "facts": {}}
+        return {
+            "kind": "checkpoint",
+            "verdict": "reject",
+            "code": error.code,
+            "message": error.message,
+            "facts": {"name": shown_key(path.name)},
+        }
     return {"kind": "checkpoint", "verdict": report.verdict, "code": report.code, "message": report.message, "facts": facts}

@@ -20,6 +20,22 @@ from vizkit.pipeline import available
 if TYPE_CHECKING:
     from torch import nn
 
+MODEL_COLUMNS = (
+    "name",
+    "paper",
+    "clip",
+    "classes",
+    "params",
+    "gmacs",
+    "published",
+    "ours so counted",
+    "difference",
+    "blocks",
+    "weights",
+    "top1",
+)
+"""What a table of models says of each; see :func:`model_row`."""
+
 TOP1 = {"test": "world.accuracy_112", "videos": "videos.class"}
 
 
@@ -121,3 +137,40 @@ def _against_paper(module: nn.Module, entry: Architecture | None) -> dict[str, A
         "ours_in_convention": ours,
         "difference_percent": None if compared is None else 100 * (ours[compared] - told[compared]) / told[compared],  # type: ignore[operator]
     }
+
+
+def model_row(entry: Mapping[str, Any]) -> list[Any]:
+    """A model's row of a table with :data:`MODEL_COLUMNS`.
+
+    Args:
+        entry: from :func:`describe_architecture` or :func:`describe_checkpoint`.
+    """
+    return [_cell(entry, column) for column in MODEL_COLUMNS]
+
+
+def _cell(entry: Mapping[str, Any], column: str) -> object:
+    if column == "params":
+        return f"{entry['params']:,}"
+    if column == "gmacs":
+        return f"{entry['gmacs']:.3f}"
+    if column == "paper":
+        return entry["module"] or "-"
+    if column == "clip":
+        return f"{entry['frames']} x {entry['size_px']} px"
+    if column in ("published", "ours so counted"):
+        return counted(entry["published" if column == "published" else "ours_in_convention"])
+    if column == "difference":
+        return "-" if entry["difference_percent"] is None else f"{entry['difference_percent']:+.1f} %"
+    if column == "blocks":
+        return len(entry["blocks"])
+    if column == "weights":
+        return ", ".join(name.partition(":")[2] for name in entry["weights"]) or "-"
+    if column == "top1":
+        return (entry["checkpoint"] or {}).get("top1")
+    return entry[column] or "-"
+
+
+def counted(figures: Mapping[str, Any] | None) -> str:
+    """Parameters and multiply-adds as they are published: ``"11.3 M, 4.7 G"``."""
+    told = [f"{figures[key]:.4g} {unit}" for key, unit in (("params", "M"), ("gmacs", "G")) if figures[key] is not None] if figures else []
+    return ", ".join(told) or "-"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import stat
 import zipfile
 from fractions import Fraction
 from pathlib import Path
@@ -239,6 +240,17 @@ def test_archives_that_blow_up_are_refused():
     assert _refused(_zip({"a.png": _png(), "b.png": _png()[:200]}), name="a.zip") == "unreadable"
 
 
+def test_links_in_archives_lead_nowhere(tmp_path):
+    (tmp_path / "secret.png").write_bytes(_png())
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.png", _png())
+        link = zipfile.ZipInfo("b.png")
+        link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, str(tmp_path / "secret.png"))
+    assert _refused(buffer.getvalue(), name="a.zip") == "unreadable"
+
+
 def test_encrypted_archives_are_refused():
     data = bytearray(_zip({"a.png": _png()}))
     data[6] |= 1
@@ -280,7 +292,7 @@ def test_inspection_is_one_json_document(bar_clip):
         ("e\u202egpj\u200b.mp4", "egpj.mp4"),
         ("cafe\u0301.mp4", "caf\u00e9.mp4"),
         ("", "clip"),
-        ("..", ".."),
+        ("..", "clip"),
         ("n" * 300 + ".mp4", "n" * 72 + "…" + "nnn.mp4"),
     ],
 )
@@ -294,5 +306,13 @@ def test_every_line_fits():
     for reason in REFUSALS:
         assert len(refusal(name, reason, **facts).message) <= 160, reason
     counts = dict.fromkeys(("errors", "corrupt", "frames", "declared", "streams", "wanted", "whole", "width", "height", "rotation"), 20000)
+    longest = {"odd_fps": "the clock of the file stands still, 25 frames per second are assumed"}
     for code in WARNINGS:
-        assert len(warning_line(name, warning(code, **counts, fps=29.97, transfer="HLG"))) <= 160, code
+        assert (
+            len(
+                warning_line(
+                    name, warning(code, **counts, what=longest.get(code, "the clip is cut after 20000 frames"), fps=29.97, transfer="HLG")
+                )
+            )
+            <= 160
+        ), code

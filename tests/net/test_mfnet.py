@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+from vizkit import load_weights
 from vizkit.catalog import architecture
-from vizkit.checkpoint import load_network, load_weights
+from vizkit.checkpoint import load_network
 from vizkit.errors import CheckpointError
 from vizkit.net.backbones.mfnet import MFNet, MultiFibreUnit, build_mfnet, public_key
 from vizkit.net.count import count_network, count_parameters, gmacs_as_published, parameters_as_published

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+from vizkit import load_weights
 from vizkit.catalog import architecture
-from vizkit.checkpoint import load_weights
 from vizkit.digest import digest_tensors
 from vizkit.errors import CheckpointError
 from vizkit.net.architecture import Published

@@ -13,7 +13,6 @@ from vizkit.cli.output import as_json, echo_json, facts, table
 from vizkit.errors import VizkitError, unknown_name
 
 WEIGHT_SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".tar"})
-ROW = ("name", "paper", "clip", "classes", "params", "gmacs", "published", "ours so counted", "difference", "blocks", "weights", "top1")
 
 
 @click.command()
@@ -28,7 +27,7 @@ def models(name: str | None, as_json: bool) -> None:
     """
     from vizkit.catalog import architecture, architectures
     from vizkit.checkpoint import checkpoints
-    from vizkit.describe import describe_architecture, describe_checkpoint
+    from vizkit.describe import MODEL_COLUMNS, describe_architecture, describe_checkpoint, model_row
 
     stock = {entry.name: partial(describe_architecture, entry) for entry in architectures()}
     stock |= {entry.name: partial(describe_checkpoint, entry) for entry in checkpoints()}
@@ -41,41 +40,15 @@ def models(name: str | None, as_json: bool) -> None:
     described = [describe() for key, describe in stock.items() if name in (None, key)]
     if as_json:
         return echo_json(described)
-    click.echo(table(ROW, ([_cell(entry, column) for column in ROW] for entry in described)))
+    click.echo(table(MODEL_COLUMNS, (model_row(entry) for entry in described)))
     if name is not None:
         click.echo("\n" + _details(described[0]))
     return None
 
 
-def _cell(entry: Mapping[str, Any], column: str) -> object:
-    if column == "params":
-        return f"{entry['params']:,}"
-    if column == "gmacs":
-        return f"{entry['gmacs']:.3f}"
-    if column == "paper":
-        return entry["module"] or "-"
-    if column == "clip":
-        return f"{entry['frames']} x {entry['size_px']} px"
-    if column in ("published", "ours so counted"):
-        return _counted(entry["published" if column == "published" else "ours_in_convention"])
-    if column == "difference":
-        return "-" if entry["difference_percent"] is None else f"{entry['difference_percent']:+.1f} %"
-    if column == "blocks":
-        return len(entry["blocks"])
-    if column == "weights":
-        return ", ".join(name.partition(":")[2] for name in entry["weights"]) or "-"
-    if column == "top1":
-        return (entry["checkpoint"] or {}).get("top1")
-    return entry[column] or "-"
-
-
-def _counted(figures: Mapping[str, Any] | None) -> str:
-    """Parameters and multiply-adds as they are published: ``"11.3 M, 4.7 G"``."""
-    told = [f"{figures[key]:.4g} {unit}" for key, unit in (("params", "M"), ("gmacs", "G")) if figures[key] is not None] if figures else []
-    return ", ".join(told) or "-"
-
-
 def _details(entry: Mapping[str, Any]) -> str:
+    from vizkit.describe import counted
+
     columns = ("name", "channels", "stride_px", "stride_frames", "origin_px", "grid")
     stages = table(columns, ([stage[column] for column in columns] for stage in entry["stages"]))
     more: dict[str, object] = {
@@ -85,7 +58,7 @@ def _details(entry: Mapping[str, Any]) -> str:
     if entry["weights"]:
         more["published weights"] = ", ".join(entry["weights"])
     if entry["published"]:
-        more["published"] = f"{_counted(entry['published'])} (ours {_counted(entry['ours_in_convention'])})"
+        more["published"] = f"{counted(entry['published'])} (ours {counted(entry['ours_in_convention'])})"
         more["counted as"] = entry["published"]["convention"]
     return f"{stages}\n\n{facts({**more, **(entry['checkpoint'] or {})})}"
 
@@ -108,8 +81,9 @@ def inspect(file: Path, model: str | None, as_json: bool) -> int:
 
 
 def _inspected(file: Path, model: str | None) -> dict[str, Any]:
-    from vizkit.checkpoint import CARD, WEIGHTS, inspect_checkpoint
+    from vizkit.checkpoint import inspect_checkpoint
     from vizkit.clip import inspect_clip
+    from vizkit.weightfile.load import CARD, WEIGHTS
 
     if (file / CARD).is_file():
         return inspect_checkpoint(file / WEIGHTS, model or str(file))

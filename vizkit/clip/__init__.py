@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from vizkit.clip.arrays import clip_from_frames
     from vizkit.clip.decode import inspect_clip, open_clip
     from vizkit.clip.limits import Limits
-    from vizkit.clip.sampling import motion_energy, sample
+    from vizkit.clip.sampling import motion_energy, sample, sampled_index, slide
 
-__all__ = ["Limits", "clip_from_frames", "inspect_clip", "motion_energy", "open_clip", "sample"]
+__all__ = ["Limits", "clip_from_frames", "inspect_clip", "motion_energy", "open_clip", "sample", "sampled_index", "slide"]
 
 _HOME = {
     "Limits": "limits",
@@ -23,6 +23,8 @@ _HOME = {
     "motion_energy": "sampling",
     "open_clip": "decode",
     "sample": "sampling",
+    "sampled_index": "sampling",
+    "slide": "sampling",
 }
 
 

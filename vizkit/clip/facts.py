@@ -15,6 +15,8 @@ from vizkit.contracts import ClipWarning, VideoClip
 
 SHORT_FRAMES = 8
 SMALL_PX = 64
+LONG_FRAMES = 5000
+"""More frames than this and a sampled handful says little about the clip."""
 LONGEST_ASPECT = 8
 WHOLE_FRAMES = 16
 """Fewer whole frames than this in one read are worth a warning."""
@@ -72,7 +74,7 @@ def picture_warnings(frames: int, size_wh: tuple[int, int], limits: Limits) -> l
     found: list[ClipWarning] = []
     width, height = size_wh
     if frames < SHORT_FRAMES:
-        found.append(warning("one_frame") if frames == 1 else warning("too_short", frames=frames))
+        found.append(warning("too_short", what="a single frame" if frames == 1 else f"only {frames} frames"))
     if min(size_wh) < SMALL_PX:
         found.append(warning("small_picture", width=width, height=height))
     if max(size_wh) > LONGEST_ASPECT * min(size_wh):
@@ -86,6 +88,8 @@ def picture_warnings(frames: int, size_wh: tuple[int, int], limits: Limits) -> l
 def _time_warnings(scan: ScanAnswer, times_s: NDArray[np.float64], own: bool, fps: float) -> list[ClipWarning]:
     found: list[ClipWarning] = []
     steps = np.diff(times_s)
+    if not scan.clock:
+        return [warning("odd_fps", what=f"the clock of the file stands still, {fps:g} frames per second are assumed")]
     if not own or scan.codec == "images":
         return [warning("times_assumed", fps=fps)]
     missing = None in scan.ticks
@@ -95,7 +99,7 @@ def _time_warnings(scan: ScanAnswer, times_s: NDArray[np.float64], own: bool, fp
     if is_unsteady(times_s):
         found.append(warning("vfr"))
     if len(times_s) > 1 and not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:
-        found.append(warning("odd_fps", fps=fps))
+        found.append(warning("odd_fps", what=f"{fps:g} frames per second is unusual"))
     return found
 
 
@@ -104,9 +108,9 @@ def _stream_warnings(scan: ScanAnswer, times_s: NDArray[np.float64], limits: Lim
     frames = len(scan.ticks)
     if scan.complaints or scan.corrupt:
         found.append(warning("corrupt_frames", errors=scan.complaints, corrupt=scan.corrupt, frames=frames))
-    if scan.cut:
-        found.append(warning("frame_budget", frames=frames))
-    elif scan.declared and abs(scan.declared - frames) > 1:
+    if scan.cut or frames > LONG_FRAMES:
+        found.append(warning("frame_budget", what=f"the clip {'is cut after' if scan.cut else 'has'} {frames} frames"))
+    if not scan.cut and scan.declared and abs(scan.declared - frames) > 1:
         believable = scan.rate > 0 and scan.declared <= limits.frames
         broken_off = believable and (scan.declared_s - times_s[-1]) * scan.rate > BROKEN_OFF_STEPS
         found.append(warning("short_read" if broken_off else "count_mismatch", declared=scan.declared, frames=frames))
@@ -132,7 +136,7 @@ def scan_warnings(scan: ScanAnswer, times_s: NDArray[np.float64], own: bool, fps
 
 
 def clip_facts(clip: VideoClip, scan: ScanAnswer | None) -> dict[str, Any]:
-    """The facts of a clip as plain values; those of the file are left out for arrays."""
+    """The facts of a clip as plain values; those of the file are left out for arrays. ``rotation`` is clockwise, 0..359 degrees."""
     facts: dict[str, Any] = {
         "name": clip.name,
         "digest": clip.digest,
@@ -140,12 +144,12 @@ def clip_facts(clip: VideoClip, scan: ScanAnswer | None) -> dict[str, Any]:
         "duration_s": clip.duration_s,
         "size_wh": list(clip.size_wh),
         "codec": clip.codec,
-        "fps": clip.fps,
+        "fps": clip.fps or (scan.rate if scan else 0.0),
         "vfr": is_unsteady(clip.times_s),
         "rotation": 0,
         "warnings": [{"code": entry.code, "message": entry.message} for entry in clip.warnings],
     }
     if scan is not None:
-        kept = ("container", "rotation", "corrupt", "interlaced", "complaints", "declared", "streams", "pixel_aspect", "cut")
-        facts |= {name: getattr(scan, name) for name in kept}
+        kept = ("container", "corrupt", "interlaced", "complaints", "declared", "streams", "pixel_aspect", "cut")
+        facts |= {name: getattr(scan, name) for name in kept} | {"rotation": -scan.rotation % 360}
     return facts

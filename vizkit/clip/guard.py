@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Annotated, Any, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
+from vizkit import fenced
 from vizkit.clip import messages
 from vizkit.clip.limits import Limits
 
 ANSWER_BYTES = 16_000_000
-STDERR_BYTES = 4_000
-START = "import sys; sys.path.insert(0, sys.argv[1]); from vizkit.clip.child.work import main; main()"
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +45,8 @@ class ScanAnswer(Answer):
     """Time stamp of every frame."""
     presented: bool = True
     """Whether these are the presentation times as the file has them."""
+    clock: bool = True
+    """Whether the clock of the file moves on; the ticks are counted frames where it does not."""
     tick_s: tuple[NonNegativeInt, PositiveInt]
     """Seconds of one tick, as numerator and denominator."""
     rate: float = Field(0.0, ge=0, allow_inf_nan=False)
@@ -88,14 +84,8 @@ Kind = TypeVar("Kind", bound=Answer)
 
 
 def command() -> list[str]:
-    """The child's command line: this interpreter, isolated, with nothing of the user's on its path."""
-    return [sys.executable, "-I", "-c", START, str(Path(__file__).resolve().parents[2])]
-
-
-def environment() -> dict[str, str]:
-    """The child's environment: nothing of the server's but where its libraries are."""
-    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-    return kept | {"HOME": "/nonexistent", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    """The decoder's command line."""
+    return fenced.command("vizkit.clip.child.work")
 
 
 @dataclass(frozen=True)
@@ -147,7 +137,10 @@ def run_child(name: str, limits: Limits, job: dict[str, Any], source: int | None
     with tempfile.TemporaryFile(prefix="vizkit-") as answer, tempfile.TemporaryFile(prefix="vizkit-") as pixels:
         told = {"limits": limits.model_dump(), "source": source, "answer": answer.fileno(), "pixels": pixels.fileno()}
         passed = [descriptor for descriptor in (source, answer.fileno(), pixels.fileno()) if descriptor is not None]
-        _run(name, limits, job | told, passed)
+        try:
+            fenced.run(command(), job | told, passed, limits.wall_s)
+        except fenced.Broken as broken:
+            raise messages.refusal(name, broken.reason, **numbers(limits)) from None
         said = os.pread(answer.fileno(), ANSWER_BYTES, 0)
         refused = _parse(name, said, Answer)
         if refused.reason:
@@ -156,41 +149,12 @@ def run_child(name: str, limits: Limits, job: dict[str, Any], source: int | None
         yield Outcome(name, _parse(name, said, kind), pixels)
 
 
-def _run(name: str, limits: Limits, job: dict[str, Any], passed: list[int]) -> None:
-    """Run the child to its end in an empty folder, or kill it when its time is up."""
-    with tempfile.TemporaryFile(prefix="vizkit-") as stderr, tempfile.TemporaryDirectory(prefix="vizkit-") as empty:
-        try:
-            done = subprocess.run(
-                command(),
-                input=json.dumps(job).encode(),
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                cwd=empty,
-                env=environment(),
-                pass_fds=passed,
-                timeout=limits.wall_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise messages.refusal(name, "too_slow", **numbers(limits)) from None
-        if done.returncode:
-            end = os.fstat(stderr.fileno()).st_size
-            said = os.pread(stderr.fileno(), STDERR_BYTES, max(0, end - STDERR_BYTES))
-            logger.error("decoder child ended with status %d: %s", done.returncode, said.decode(errors="replace"))
-            raise messages.refusal(name, _reason_of(done.returncode), **numbers(limits))
-
-
 def _parse(name: str, said: bytes, kind: type[Kind]) -> Kind:
     try:
         return kind.model_validate_json(said)
     except ValidationError:
         logger.exception("decoder child gave a strange answer")
         raise messages.refusal(name, "crashed") from None
-
-
-def _reason_of(status: int) -> str:
-    """Why a child ended with a status other than 0 (negative: by that signal)."""
-    return {-signal.SIGXCPU: "too_slow", -signal.SIGKILL: "stopped"}.get(status, "crashed")
 
 
 def numbers(limits: Limits) -> dict[str, float]:

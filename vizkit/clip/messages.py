@@ -51,18 +51,20 @@ WARNINGS: dict[str, str] = {
     "short_read": "the file breaks off: {declared} frames are declared, {frames} could be read",
     "corrupt_frames": "{corrupt} of {frames} frames are marked as damaged, with {errors} decoding errors: they may show garbage",
     "count_mismatch": "{declared} frames are declared, {frames} were read: indices count those that were read",
-    "frame_budget": "the clip is cut after {frames} frames: cut out the part you need",
+    "frame_budget": "{what}: cut out the part you need",
     "timestamps": "some time stamps are missing, repeated, out of order or far apart: check the times shown",
     "times_assumed": "no usable times are given: {fps:g} frames per second are assumed",
     "vfr": "the frame rate varies: frames are chosen by their own times",
-    "odd_fps": "{fps:g} frames per second is unusual: check the times shown",
+    "odd_fps": "{what}: check the times shown",
     "streams": "there are {streams} picture streams: the first one is used",
     "size_change": "the picture size changes within the clip: every frame is scaled to the first one's",
     "rotation": "the picture is tagged as turned by {rotation} degrees: it is shown unturned",
     "hdr": "the colours are HDR ({transfer}) and are not converted: they look pale",
     "repeated_frames": "{wanted} frames are wanted of a window that gives {frames} different ones: some are repeated",
-    "one_frame": "the clip is a single frame: nothing moves",
-    "too_short": "the clip has only {frames} frames: sampling repeats some",
+    "frames_reversed": "the frames run backwards",
+    "frames_shuffled": "the frames stand in a random order: what is seen of motion is not the clip's",
+    "frames_frozen": "one frame stands for all of them: nothing moves",
+    "too_short": "the clip has {what}: sampling repeats what is there",
     "aspect": "the picture is {width}x{height}: a centred crop keeps little of it",
     "small_picture": "the picture is only {width}x{height} pixels",
     "downscaled": "only {whole} whole frames can be read at once: they are scaled down while they are sampled",
@@ -77,7 +79,7 @@ def shown_name(name: str) -> str:
     text = "".join(letter for letter in text if unicodedata.category(letter)[0] != "C").strip()
     if len(text) > NAME_CHARACTERS:
         text = text[: NAME_CHARACTERS - 8] + "…" + text[-7:]
-    return text or "clip"
+    return text if text.strip(".") else "clip"
 
 
 def _shortened(name: str) -> str:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from vizkit.clip.frames import fit_short_side, resize
 from vizkit.clip.messages import warning
 from vizkit.clip.reader import FrameReader
-from vizkit.contracts import Resize, SampledClip, Sampling, VideoClip, Window
+from vizkit.contracts import ClipWarning, Resize, SampledClip, Sampling, VideoClip, Window
 from vizkit.errors import SettingError
 
 SAME_TIME_S = 1e-6
@@ -40,6 +40,9 @@ def sample(clip: VideoClip, sampling: Sampling) -> SampledClip:
     whose time is nearest to ``first + j * interval / frames_per_second`` (of two that are equally near the earlier one), as if the
     clip had that rate: 30 frames per second seen at 15 give 0 2 4 6, 25 seen at 15 give 0 2 3 5, 10 seen at 15 give 0 1 1 2.
 
+    *Order.* The chosen frames stand as in the clip, or backwards (``reversed``), in one fixed random order that is the same for every
+    clip of so many frames (``shuffled``), or the middle one (frame ``T // 2``) stands for all of them (``frozen``). A warning says so.
+
     *Pixels.* Frames are resized to a short side of ``short_side_px``, or to ``resize_hw``, then the centre is cropped. Model pixel x
     shows source position ``(x + left + 0.5) * source / resized - 0.5``. ``resize="torchvision"`` does as torchvision's video
     transforms: bilinear without smoothing, the long side rounded down, a crop that cannot be centred placed at the even offset.
@@ -61,8 +64,6 @@ def sample(clip: VideoClip, sampling: Sampling) -> SampledClip:
     frames = _read(clip, index.tolist(), resized_wh, sampling.resize)[:, top : top + height, left : left + width]
     scale = (clip.size_wh[0] / resized_wh[0], clip.size_wh[1] / resized_wh[1])
     offset = ((left + 0.5) * scale[0] - 0.5, (top + 0.5) * scale[1] - 0.5)
-    different = len(np.unique(index))
-    repeated = () if different == len(index) else (warning("repeated_frames", wanted=len(index), frames=different),)
     return SampledClip(
         name=clip.name,
         digest=clip.digest,
@@ -71,12 +72,60 @@ def sample(clip: VideoClip, sampling: Sampling) -> SampledClip:
         index=index,
         times_s=clip.times_s[index],
         window=Window(scale, offset, (width, height)),
-        warnings=clip.warnings + repeated,
+        warnings=clip.warnings + _odd(clip.times_s, sampling),
     )
 
 
 def sampled_index(times_s: NDArray[np.float64], sampling: Sampling) -> NDArray[np.int64]:
     """Frame numbers [T] that :func:`sample` takes of a clip whose frames have the times [N]."""
+    index = _in_time(times_s, sampling)
+    if sampling.order == "reversed":
+        return index[::-1].copy()
+    if sampling.order == "shuffled":
+        return index[_mixed(len(index))]
+    return np.full_like(index, index[len(index) // 2]) if sampling.order == "frozen" else index
+
+
+def slide(clip: VideoClip, sampling: Sampling, *, windows: int = 12) -> tuple[Sampling, ...]:
+    """Move the window of a sampling over the whole clip.
+
+    Its length is that of the sampling's window; a quarter of the clip where the window is the whole clip. Windows are spread evenly,
+    the first from the start, the last up to the end; those that take the same frames as another are left out.
+
+    Args:
+        clip: the clip.
+        sampling: what is taken of every window.
+        windows: how many at most.
+    """
+    length_s = min((sampling.end_s or clip.duration_s) - sampling.start_s, clip.duration_s)
+    if length_s >= clip.duration_s - SAME_TIME_S:
+        length_s = clip.duration_s / 4
+    starts_s = np.linspace(0, clip.duration_s - length_s, windows)
+    length_s = max(length_s, SAME_TIME_S)
+    moved = [sampling.model_copy(update={"start_s": float(start), "end_s": float(start) + length_s}) for start in starts_s]
+    different = {tuple(sampled_index(clip.times_s, window).tolist()): window for window in reversed(moved)}
+    return tuple(sorted(different.values(), key=lambda window: window.start_s))
+
+
+def _mixed(count: int) -> NDArray[np.int64]:
+    """The order of shuffled frames; never that of time where there are two at least."""
+    rng = np.random.default_rng(0)
+    mixed = rng.permutation(count)
+    while count > 1 and (mixed == np.arange(count)).all():
+        mixed = rng.permutation(count)
+    return mixed
+
+
+def _odd(times_s: NDArray[np.float64], sampling: Sampling) -> tuple[ClipWarning, ...]:
+    """What is to be said of the chosen frames."""
+    index = _in_time(times_s, sampling)
+    different = len(np.unique(index))
+    repeated = () if different == len(index) else (warning("repeated_frames", wanted=len(index), frames=different),)
+    return repeated if sampling.order == "forward" else (*repeated, warning(f"frames_{sampling.order}"))
+
+
+def _in_time(times_s: NDArray[np.float64], sampling: Sampling) -> NDArray[np.int64]:
+    """The chosen frames as they follow each other in the clip."""
     first, stop = _window(times_s, sampling)
     if sampling.scheme == "dense" and sampling.frames_per_second is not None:
         ticks_s = times_s[first] + np.arange(sampling.frames) * (sampling.interval / sampling.frames_per_second)

@@ -106,7 +106,7 @@ class VideoClip(Record):
         return self.reader([int(number) for number in index])
 
 
-LATER = ("frames_per_second", "resize", "resize_hw")
+LATER = ("frames_per_second", "resize", "resize_hw", "order")
 """Fields of :class:`Sampling` that its first version did not have."""
 
 SidePx = Annotated[int, Field(ge=16, le=1024)]
@@ -139,6 +139,9 @@ class Sampling(Settings):
     """``area``: areas are averaged; ``torchvision``: as its video models were trained, bilinear without smoothing."""
     resize_hw: tuple[SidePx, SidePx] | None = None
     """(height, width) of the resized frames whatever their shape, instead of ``short_side_px``; ``None`` keeps their shape."""
+    order: Literal["forward", "reversed", "shuffled", "frozen"] = "forward"
+    """How the chosen frames follow each other: as in the clip, backwards, in one fixed random order, or the middle one again and again.
+    What a network still says of frozen frames it has not read off motion."""
 
     @field_validator("resize_hw", mode="before")
     @classmethod
@@ -186,7 +189,7 @@ class Window:
         return (np.asarray(xy_source_px, np.float64) - np.asarray(self.offset_xy)) / np.asarray(self.scale_xy)
 
 
-COPIES = "Some of the sampled frames are copies of others, for want of frames"
+COPIES = "Some of the sampled frames are copies of others"
 """How every view begins the note on repeated frames, before it says what that means for its picture."""
 FAR_APART_S = 0.25
 """Between frames further apart than this most things move further than networks compare: hands and balls pass the reach of res4 in less."""
@@ -227,8 +230,8 @@ class SampledClip(Record):
 
     @property
     def step_s(self) -> float:
-        """Median time between neighbouring frames; 0 of a single frame."""
-        return float(np.median(np.diff(self.times_s))) if len(self.times_s) > 1 else 0.0
+        """Median time between neighbouring frames, whichever comes first; 0 of a single frame."""
+        return float(np.median(np.abs(np.diff(self.times_s)))) if len(self.times_s) > 1 else 0.0
 
     def check_point(self, t: int, x: float, y: float) -> None:
         """Refuse a point (sampled frame, model pixels) outside the frames.

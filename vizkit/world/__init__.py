@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vizkit.world.dataset import DEMOS, WorldBatch, WorldClip, clip, clip_at, render
+from vizkit.world.dataset import DEMOS, WorldBatch, WorldClip, clip, clip_at, label_at, render
 from vizkit.world.labels import LABELS, PAIR_NAMES, relabel
 from vizkit.world.truth import Truth
 
-__all__ = ["DEMOS", "LABELS", "PAIR_NAMES", "Truth", "WorldBatch", "WorldClip", "clip", "clip_at", "relabel", "render"]
+__all__ = ["DEMOS", "LABELS", "PAIR_NAMES", "Truth", "WorldBatch", "WorldClip", "clip", "clip_at", "label_at", "relabel", "render"]

@@ -159,6 +159,22 @@ def clip_at(address: str) -> WorldClip:
     Raises:
         SettingError: an address that names no clip.
     """
+    index, split, values = _parsed(address)
+    return clip(index, split=split, **values)
+
+
+def label_at(address: str) -> str:
+    """The label of the clip that an address names; nothing is rendered.
+
+    Raises:
+        SettingError: an address that names no clip.
+    """
+    index, _, values = _parsed(address)
+    return LABELS[values.get("label", index % len(LABELS))]
+
+
+def _parsed(address: str) -> tuple[int, str, dict[str, Any]]:
+    """Index, split and what differs from the defaults."""
     match = re.fullmatch(r"world:([a-z]+):(\d+)(?::((?:[a-z_]+=\d+,?)+))?", address)
     if match is None:
         raise SettingError(f"{address!r} names no clip of the motion world; write world:demo:12 or world:test:3:side_px=64,seed=1.")
@@ -168,7 +184,7 @@ def clip_at(address: str) -> WorldClip:
         raise unknown_name("part of a world address", unknown[0], list(_DEFAULTS))
     values: dict[str, Any] = {key: int(value) for key, value in changes.items()}
     values |= {name: bool(values[name]) for name in ("nuisances", "trap") if name in values}
-    return clip(int(match[2]), split=match[1], **values)
+    return int(match[2]), match[1], values
 
 
 def _address(split: str, index: int, values: Mapping[str, int | None]) -> str:

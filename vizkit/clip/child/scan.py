@@ -11,7 +11,9 @@ from vizkit.clip.child.picture import Painter, checksum, upright_size
 from vizkit.clip.child.pixels import PixelFile
 from vizkit.clip.child.refused import Refused
 from vizkit.clip.child.video import Video
-from vizkit.clip.frames import Preview, shrink_short_side
+from vizkit.clip.frames import ASSUMED_FPS, Preview, shrink_short_side
+
+HALF_TURN = 180
 
 
 class Scan:
@@ -24,7 +26,10 @@ class Scan:
 
     def __init__(self, first: VideoFrame, job: dict[str, Any]) -> None:
         bounds = job["preview"]
-        self.size_wh, self.rotation, self.transfer = upright_size(first), first.rotation, int(first.color_trc)
+        self.size_wh, self.transfer = upright_size(first), int(first.color_trc)
+        # a matrix that turns nothing into anything gives the smallest integer
+        self.twisted = abs(first.rotation) > HALF_TURN
+        self.rotation = 0 if self.twisted else first.rotation
         preview_wh = shrink_short_side(self.size_wh, bounds["short_side_px"])
         self.preview = Preview(preview_wh, bounds["frames"], job["limits"]["preview_bytes"])
         self.painter = Painter(preview_wh)
@@ -97,6 +102,7 @@ def _answer(video: Video, seen: Scan) -> dict[str, Any]:
     stream = video.stream
     base, rate, aspect = stream.time_base, stream.average_rate, stream.sample_aspect_ratio
     ticks, presented = seen.ticks()
+    counted = {"clock": False, "ticks": list(range(len(ticks))), "presented": False, "tick_s": (1, int(ASSUMED_FPS)), "rate": ASSUMED_FPS}
     return {
         "codec": stream.codec_context.codec.canonical_name,
         "container": video.format,
@@ -109,7 +115,7 @@ def _answer(video: Video, seen: Scan) -> dict[str, Any]:
         "checks": seen.checks,
         "corrupt": seen.corrupt,
         "interlaced": seen.interlaced,
-        "complaints": video.complaints.count,
+        "complaints": video.complaints.count + seen.twisted,
         "declared": max(0, stream.frames),
         "declared_s": max(0.0, float((stream.duration or 0) * (base or 0))),
         "streams": video.streams,
@@ -119,4 +125,5 @@ def _answer(video: Video, seen: Scan) -> dict[str, Any]:
         "pixel_aspect": float(aspect or 1),
         "preview_wh": seen.preview.size_wh,
         "preview_index": seen.preview.index,
+        **({} if video.clock else counted),
     }

@@ -20,12 +20,15 @@ FORMATS = ("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", 
 
 DECODERS = (
     *("h264", "hevc", "vp8", "vp9", "libdav1d", "av1", "mpeg4", "mjpeg", "mpeg2video", "mpeg1video"),
-    *("gif", "apng", "prores", "rawvideo", "qtrle", "ffv1", "dvvideo"),
+    *("gif", "apng", "png", "prores", "rawvideo", "qtrle", "ffv1", "dvvideo"),
 )
 """The closed list of decoders."""
 
-HARMLESS = ("not on whitelist", "m3u8/hls")
-"""Parts of error lines that say that something was left alone, not that it is damaged."""
+HARMLESS = ("not on whitelist", "m3u8/hls", "mdhd time scale")
+"""Parts of error lines about what was left alone or is told otherwise, not about damage."""
+
+DAMAGE = ("undecodable", "concealing")
+"""Parts of mere warnings that say that something is damaged."""
 
 LIMITS_MET = {"max pixel count": "too_large_picture", "get_buffer() failed": "too_large_memory", "allocate memory": "too_large_memory"}
 """Parts of error lines that say that a limit was met."""
@@ -49,6 +52,11 @@ def sniff(head: bytes) -> str | None:
     return "mpegts" if len(packets) > 3 and set(packets[:4]) == {0x47} else None
 
 
+def ticking(stream: VideoStream) -> bool:
+    """Whether the clock of a stream's index moves on from frame to frame."""
+    return stream.frames < 2 or (stream.base_rate is not None and (stream.duration is None or stream.duration >= stream.frames))
+
+
 def _open_no_other_file(url: str, flags: int, options: dict[str, str]) -> NoReturn:
     """Refuse whatever else a clip wants to open."""
     raise PermissionError("a clip names another file")
@@ -58,19 +66,20 @@ class Complaints(logging.Handler):
     """Counts what FFmpeg complains about; the lines themselves are not kept, a hostile file makes millions."""
 
     def __init__(self) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__(logging.WARNING)
         self.count = 0
         self.reason = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count one line, unless it is about something that was left alone; note the first limit that was met."""
         line = record.getMessage()
-        self.count += not any(part in line for part in HARMLESS)
+        told = record.levelno >= logging.ERROR or any(part in line for part in DAMAGE)
+        self.count += told and not any(part in line for part in HARMLESS)
         self.reason = self.reason or next((reason for part, reason in LIMITS_MET.items() if part in line), "")
 
     def listen(self) -> None:
         """Take PyAV's lines from now on."""
-        av.logging.set_level(av.logging.ERROR)
+        av.logging.set_level(av.logging.WARNING)
         av.logging.set_skip_repeated(False)
         logger = logging.getLogger("libav")
         logger.handlers, logger.propagate = [self], False
@@ -95,12 +104,17 @@ class Video:
         self.format = sniff(source.read(HEAD_BYTES))
         if self.format is None:
             raise Refused("unreadable")
-        source.seek(0)
         self.container = self._open(source, self.format)
         self.stream, self.streams = self._choose()
+        self.clock = self.format != "mov" or ticking(self.stream)
+        if not self.clock:
+            # an edit list counts in ticks: where none pass, it would hide frames at random
+            self.container = self._open(source, self.format, {"advanced_editlist": "0"})
+            self.stream, self.streams = self._choose()
 
-    def _open(self, source: BinaryIO, name: str) -> InputContainer:
-        options = {
+    def _open(self, source: BinaryIO, name: str, more: dict[str, str] | None = None) -> InputContainer:
+        source.seek(0)
+        options = (more or {}) | {
             "format_whitelist": ",".join(FORMATS),
             "codec_whitelist": ",".join(DECODERS),
             "protocol_whitelist": "none",

@@ -10,10 +10,10 @@ import resource
 import sys
 from typing import Any
 
+from vizkit import fenced
 from vizkit.clip.child.refused import Refused
 
 SPARE_BYTES = 16_000_000
-OPEN_FILES = 64
 BUFFER_BYTES = 1 << 18
 
 
@@ -57,20 +57,13 @@ class SharedFile(io.RawIOBase):
 
 def confine(limits: dict[str, Any]) -> None:
     """Bound what this process may use, for good."""
-    written = max(limits["read_bytes"], limits["preview_bytes"]) + SPARE_BYTES
-    bounds = {
-        resource.RLIMIT_AS: limits["memory_bytes"],
-        resource.RLIMIT_CPU: limits["cpu_s"],
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_FSIZE: written,
-        resource.RLIMIT_NOFILE: OPEN_FILES,
-    }
-    for kind, most in bounds.items():
-        allowed = resource.getrlimit(kind)[1]
-        hard = most + (kind == resource.RLIMIT_CPU)
-        hard = hard if allowed == resource.RLIM_INFINITY else min(hard, allowed)
-        # one CPU second lies between SIGXCPU, which tells what happened, and SIGKILL, which does not
-        resource.setrlimit(kind, (min(most, hard), hard))
+    fenced.confine(
+        {
+            resource.RLIMIT_AS: limits["memory_bytes"],
+            resource.RLIMIT_CPU: limits["cpu_s"],
+            resource.RLIMIT_FSIZE: max(limits["read_bytes"], limits["preview_bytes"]) + SPARE_BYTES,
+        }
+    )
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""What hostile files may reach for, and the counts at the end of a run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.clip.bars import write_video
+from tests.hostile.clips import NO_SERVER
+
+COUNTED = {
+    "test_a_clip_is_what_it_is_said_to_be": "clips",
+    "test_a_name_is_text_and_nothing_else": "names",
+    "test_weights_are_what_they_are_said_to_be": "weights",
+}
+MUTANTS = "mutants"
+"""Name of the property that a test of mutants reports: (all, told of, wrong without a word)."""
+
+
+class Bait:
+    """A folder with magenta clips and a secret, and a server that counts who calls.
+
+    Args:
+        folder: where the files lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.asked = folder, list[str]()
+        magenta = np.full((64, 64, 3), (255, 0, 255), np.uint8)
+        for name in ("canary.mp4", "canary.ts"):
+            write_video(folder / name, [magenta] * 10, "libx264", "yuv420p")
+        (folder / "secret.txt").write_text("SECRET\n" * 8)
+
+
+@pytest.fixture(scope="session")
+def bait(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bait]:
+    """The bait of the whole run."""
+    found = Bait(tmp_path_factory.mktemp("bait"))
+
+    class Counter(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found.asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", int(NO_SERVER.rpartition(":")[2])), Counter)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield found
+    server.shutdown()
+    server.server_close()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many hostile files got their answer."""
+    reports = [(report, ok) for key, ok in (("passed", True), ("failed", False)) for report in terminalreporter.stats.get(key, ())]
+    for test, what in COUNTED.items():
+        ends = [ok for report, ok in reports if f"::{test}[" in report.nodeid]
+        if ends:
+            terminalreporter.write_line(f"hostile {what}: {sum(ends)} of {len(ends)} answered as expected")
+    counts = [value for report, _ in reports for name, value in getattr(report, "user_properties", ()) if name == MUTANTS]
+    if counts:
+        every, told, silent = (sum(column) for column in zip(*counts, strict=True))
+        terminalreporter.write_line(
+            f"hostile mutants: {every}, 0 crashes or hangs, {told} refused or warned about, {silent} wrong in a way no decoder sees"
+        )
