@@ -6,10 +6,11 @@ import streamlit as st
 
 from vizkit.catalog import module
 from vizkit.ui import page, panels
+from vizkit.ui.clip_bar import clip_bar
 from vizkit.ui.correspondences import first_look
 
 scene = page.setup("Clip and prediction")
-page.clip_caption(scene)
+clip_bar(scene)
 
 left, right = st.columns([3, 2], gap="large")
 with left:
@@ -18,8 +19,6 @@ with right:
     st.subheader("Prediction", anchor=False)
     labels = st.empty()
     labels.caption("computing …")
-with page.guarded():
-    panels.clip_timeline(scene)
 
 st.subheader("A look inside: correspondences", anchor=False)
 st.markdown(module("cpnet").how_to_read)

@@ -7,12 +7,13 @@ from functools import partial
 import streamlit as st
 
 from vizkit.catalog import module
-from vizkit.ui import page, panels
+from vizkit.ui import page, panels, state
+from vizkit.ui.clip_bar import clip_bar
 from vizkit.ui.export import export_buttons
 from vizkit.ui.filters import choose, choose_response, directions, pick_channel
 
 scene = page.setup(module("corrnet").title, about=f"**Click a filter to see its response.** {module('corrnet').how_to_read}")
-page.clip_caption(scene)
+clip_bar(scene)
 panels.neighbours_hint(scene)
 
 shown = panels.picture(scene, "corrnet", partial(choose, scene), key="corrnet", on_pick=pick_channel, controls_px=148)
@@ -22,7 +23,7 @@ if shown:
         choice = choose_response(shown)
         left, right = st.columns([5, 2], gap="large")
         with left:
-            response = panels.further(scene, "corrnet", choice, key="response")
+            response = panels.further(scene, "corrnet", choice, key="response", on_pick=state.add_point)
         with right:
             polar = panels.further(scene, "corrnet", directions(choice), key="polar", layout="still") if response else None
         pictures = {"filters": shown, "response": response, "directions": polar}

@@ -6,11 +6,12 @@ import streamlit as st
 
 from vizkit.catalog import module
 from vizkit.ui import page, panels, state
+from vizkit.ui.clip_bar import clip_bar
 from vizkit.ui.export import export_buttons
 from vizkit.ui.pyramids import SCENE_OR_NETWORK, choose, patches, picked_words
 
 scene = page.setup(module("dcf").title, about=f"**Click a panel to pick a cell.** {module('dcf').how_to_read}")
-page.clip_caption(scene)
+clip_bar(scene)
 panels.neighbours_hint(scene)
 
 shown = panels.picture(scene, "dcf", choose, key="dcf", on_pick=state.add_point, controls_px=148)

@@ -7,16 +7,17 @@ from functools import partial
 import streamlit as st
 
 from vizkit.catalog import module
-from vizkit.ui import page, panels
+from vizkit.ui import page, panels, state
 from vizkit.ui.attention import side_by_side
+from vizkit.ui.clip_bar import clip_bar
 from vizkit.ui.export import export_buttons
 from vizkit.ui.key_points import CENTRES, centres, choose, twins
 
 scene = page.setup(module("kpsem").title, about=module("kpsem").how_to_read)
-page.clip_caption(scene)
+clip_bar(scene)
 panels.neighbours_hint(scene)
 
-shown = panels.picture(scene, "kpsem", partial(choose, scene), key="kpsem", controls_px=148)
+shown = panels.picture(scene, "kpsem", partial(choose, scene), key="kpsem", on_pick=state.add_point, controls_px=148)
 if shown:
     split = None
     if shown.record.learned and shown.record.regions > 1:

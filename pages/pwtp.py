@@ -7,17 +7,18 @@ from functools import partial
 import streamlit as st
 
 from vizkit.catalog import module
-from vizkit.ui import page, panels
+from vizkit.ui import page, panels, state
 from vizkit.ui.appearance import choose, frame_by_frame, shaken
+from vizkit.ui.clip_bar import clip_bar
 from vizkit.ui.export import export_buttons
 
 scene = page.setup(module("pwtp").title, about=module("pwtp").how_to_read)
 with page.guarded(stop=True):
     scene = shaken(scene)
-page.clip_caption(scene)
+clip_bar(scene)
 panels.neighbours_hint(scene)
 
-shown = panels.picture(scene, "pwtp", partial(choose, scene), key="pwtp", controls_px=148)
+shown = panels.picture(scene, "pwtp", partial(choose, scene), key="pwtp", on_pick=state.add_point, controls_px=148)
 if shown:
     st.subheader("One segment, frame by frame", anchor=False)
     with page.guarded():

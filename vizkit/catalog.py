@@ -49,6 +49,12 @@ def params_of(entry: MotionModule) -> type[Settings]:
     return found
 
 
+def look_of(entry: MotionModule) -> type[Settings]:
+    """The settings that a view is drawn with: the class ``Look`` beside its figure."""
+    found: type[Settings] = resolve(f"{entry.figure.partition(':')[0]}:Look")
+    return found
+
+
 def architectures(module: str | None = None) -> tuple[Architecture, ...]:
     """The named architectures.
 

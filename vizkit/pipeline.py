@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vizkit.catalog import VIEWS, module, params_of, step
+from vizkit.catalog import VIEWS, module, params_of, resolve, step
 from vizkit.clip import open_clip
 from vizkit.contracts import Sampling, VideoClip, ViewResult
 from vizkit.errors import NotAvailableError, SettingError
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from vizkit.net.network import Network
     from vizkit.net.probe import ProbedRun
     from vizkit.world import Truth
+
+CLASS_MAP = "vizkit.motion.gradcam.overlay:lay_over"
 
 
 def open_source(source: str | Path) -> tuple[VideoClip, Truth | None]:
@@ -80,6 +82,17 @@ def draw(result: ViewResult, **look: Any) -> FigureSpec:
     """
     spec: FigureSpec = step(module(result.provenance.view), "figure")(result, **look)
     return replace(spec, recipe=recipe_of(result.provenance, look).model_dump(mode="json"))
+
+
+def lay_over(spec: FigureSpec, attention: ViewResult) -> FigureSpec:
+    """Lay a class map over the frames of a figure, as one more layer with its own bar and words.
+
+    Args:
+        spec: the figure of any view.
+        attention: the result of the view ``gradcam`` on the same frames.
+    """
+    laid: FigureSpec = resolve(CLASS_MAP)(spec, attention)
+    return laid
 
 
 def judge(result: ViewResult, truth: Truth | None) -> dict[str, float] | None:

@@ -8,12 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
 from vizkit.contracts import Provenance, Sampling, Settings, VideoClip
 from vizkit.errors import SettingError
+from vizkit.figure.layers import LayerLook, dress
 
 if TYPE_CHECKING:
     from vizkit.figure.spec import FigureSpec
     from vizkit.net.network import Network
+
+
+LATER = ("class_map", "layers")
+"""Fields of :class:`Recipe` that its first form did not have."""
 
 
 class RecipeClip(Settings):
@@ -35,7 +42,7 @@ class Recipe(Settings):
     model: str
     """Checkpoint or architecture."""
     arguments: dict[str, Any] = {}
-    """What the network is loaded with besides its name."""
+    """What the network is loaded with besides its name; ``adjust``: run-time settings of its blocks."""
     model_digest: str
     """SHA-256 over its weights."""
     sampling: Sampling
@@ -48,6 +55,18 @@ class Recipe(Settings):
     """Its parameters."""
     look: dict[str, Any] = {}
     """How it is drawn."""
+    class_map: dict[str, Any] | None = None
+    """Parameters of the Grad-CAM that is laid over its frames, if there is one."""
+    layers: dict[str, LayerLook] = {}
+    """What a reader has set for its layers, by their names."""
+
+    @model_serializer(mode="wrap")
+    def _since(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields that came later are left out where they are empty: recipes of what needs none of them stay as they were."""
+        values: dict[str, Any] = dump(self)
+        layers = {name: look.model_dump(mode="json", exclude_defaults=True) for name, look in self.layers.items()}
+        later = {} if self.class_map is None else {"class_map": self.class_map}
+        return {**{name: value for name, value in values.items() if name not in LATER}, **later, **({"layers": layers} if layers else {})}
 
     def run(self, clip: VideoClip | None = None, *, network: Network | None = None) -> FigureSpec:
         """Make the figure again.
@@ -65,7 +84,7 @@ class Recipe(Settings):
             SettingError: the clip or the network is needed and was not given.
         """
         from vizkit.net.probe import probe
-        from vizkit.pipeline import analyze, draw, open_source
+        from vizkit.pipeline import analyze, draw, lay_over, open_source
 
         if clip is None:
             if not self.clip.name.startswith("world:"):
@@ -76,6 +95,9 @@ class Recipe(Settings):
         network = network or self._load_network()
         run = probe(network, clip, sampling=self.sampling, without=self.without)
         spec = draw(analyze(self.view, run, **self.params), **self.look)
+        if self.class_map is not None:
+            spec = lay_over(spec, analyze("gradcam", run, **self.class_map))
+        spec = dress(spec, self.layers)
         notes = []
         if clip.digest != self.clip.digest:
             notes.append(f"The recipe was made for another clip ({self.clip.name}, SHA-256 {self.clip.digest[:12]}...).")
@@ -85,9 +107,11 @@ class Recipe(Settings):
 
     def _load_network(self) -> Network:
         from vizkit.checkpoint import load_network
+        from vizkit.net.adjust import adjust
 
+        arguments = {name: value for name, value in self.arguments.items() if name != "adjust"}
         try:
-            return load_network(self.model, **self.arguments)
+            return adjust(load_network(self.model, **arguments), self.arguments.get("adjust", {}))
         except SettingError as error:
             if not error.message.startswith("Unknown model"):
                 raise

@@ -84,7 +84,8 @@ MOUNT = """async ({script, css, figure, options, wide, dark}) => {
     const module = await import(URL.createObjectURL(new Blob([script], {type: 'text/javascript'})));
     window.picks = [];
     const setStateValue = (name, value) => window.picks.push(value);
-    window.show = (other) => module.default({data: {figure: other, options}, parentElement: root, setStateValue});
+    window.show = (other, more) =>
+        module.default({data: {figure: other, options: {...options, ...more}}, parentElement: root, setStateValue});
     window.show(figure);
     window.player = root.querySelector('.player');
 }"""

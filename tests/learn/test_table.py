@@ -57,6 +57,21 @@ def test_untrained_numbers_stand_beside_the_trained_ones(folder: Path) -> None:
     assert line.endswith("| 0.111 [0.100, 0.200] |")
 
 
+def test_cross_validation_on_real_people_has_its_table_and_its_command(folder: Path) -> None:
+    assert "On real people" not in write_page()
+    card = json.loads((folder / "cpnet-world" / "card.json").read_text(encoding="utf-8"))
+    share = {"value": 0.7, "interval": [0.6, 0.8], "n": 120}
+    scores = {order: {"class": share, "direction": {**share, "value": value}} for order, value in
+              (("in_order", 0.72), ("shuffled", 0.52), ("one_frame", 0.5))}  # fmt: skip
+    card["folds"] = {"folds": 10, "seeds": 2, "scores": scores, "command": "vizkit folds somewhere"}
+    (folder / "cpnet-world" / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    page = write_page()
+    (line,) = [line for line in page.splitlines() if line.startswith("| `cpnet-world` | 10 | 2 |")]
+    assert line.split(" | ")[4] == "0.720 [0.600, 0.800]"
+    assert line.split(" | ")[6] == "0.520 [0.600, 0.800]"
+    assert "- `cpnet-world`: `vizkit folds somewhere`" in page
+
+
 @pytest.mark.slow
 def test_pictures_are_drawn_trained_beside_untrained_and_are_on_the_page(folder: Path) -> None:
     written = draw_pictures(folder)

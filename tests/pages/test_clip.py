@@ -84,12 +84,12 @@ def test_removed_upload_goes_back_to_the_gallery():
 
 
 def test_bug_is_an_error_id_for_the_visitor_and_a_traceback_in_the_log(monkeypatch, caplog):
-    from vizkit.ui import panels
+    from vizkit.ui import clip_bar
 
-    def broken(*arguments: object) -> None:
+    def broken(*arguments: object, **settings: object) -> None:
         raise ZeroDivisionError("secret path /etc")
 
-    monkeypatch.setattr(panels, "timeline_payload", broken)
+    monkeypatch.setattr(clip_bar, "timeline_payload", broken)
     page = open_page("clip").run()
 
     assert not page.exception

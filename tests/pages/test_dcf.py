@@ -128,6 +128,6 @@ def test_both_pictures_can_be_exported():
     page = dcf_page()
     assert page.segmented_control(key="export-what").options == ["pyramid", "correlations"]
     labels = [found.proto.label for found in page.get("download_button")]
-    assert labels == ["PDF", "SVG", "PNG", "GIF", "WebM", "NPZ", "CSV", "Recipe"]
+    assert labels == ["PDF", "SVG", "PNG", "GIF", "WebP", "WebM", "NPZ", "CSV", "Recipe"]
     page.segmented_control(key="export-what").set_value("correlations").run()
     assert "GIF" not in [found.proto.label for found in page.get("download_button")], "one frame is no film"

@@ -52,7 +52,7 @@ def test_heat_keeps_its_values_and_what_is_unknown():
 def test_colours_are_those_of_the_print():
     payload = figure_payload(figure())
     assert base64.b64decode(payload["luts"]["inferno"]) == color_table("inferno").tobytes()
-    assert set(payload["luts"]) == {"inferno"}
+    assert set(payload["luts"]) == {"inferno", "viridis", "cividis", "gray", "diverging"}, "those that a reader can choose"
     for theme, roles in payload["themes"].items():
         assert roles["filtered"]["dash"]
         assert not roles["active"]["dash"]
@@ -107,7 +107,7 @@ def test_keys_and_grid():
     assert np.abs(picture[48, -1].astype(int) - (255, 0, 0)).max() <= 4, "right is red"
     assert legend["entries"] == [["active", "won"]]
     assert wheel["lines"] == ["direction", "full colour = 4 px/frame"]
-    assert payload["grid"] == {"origin": 3.5, "stride": 8.0, "rows": 2, "columns": 3}
+    assert payload["grid"] == {"origin": 3.5, "stride": 8.0, "rows": 2, "columns": 3, "place": "res3", "strideFrames": 1}
 
 
 def test_motion_keeps_its_vectors_confidence_and_scale():

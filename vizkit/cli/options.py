@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,19 @@ def view_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def params_of(settings: Pairs, points: tuple[Point, ...]) -> dict[str, Any]:
     """Parameters of a view from ``--set`` and ``--point``."""
     return {**dict(settings), **({"points": points} if points else {})}
+
+
+def look_of(pairs: Pairs) -> dict[str, Any]:
+    """How a view is drawn, from ``--look``: numbers and switches as such, as in the recipe of the same figure made elsewhere."""
+    return {name: _typed(text) for name, text in pairs}
+
+
+def _typed(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, bool | int | float) else text
 
 
 def sampling_of(network: Network, changes: Pairs) -> Sampling:

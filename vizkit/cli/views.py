@@ -172,7 +172,7 @@ def _from_clip(
     if model is None or view is None:
         raise click.UsageError("Rendering a clip needs --model and --view.")
     result, _ = _look(source, model, view, options.params_of(settings, points), without, sampling)
-    return draw(result, **dict(look))
+    return draw(result, **options.look_of(look))
 
 
 def _look(

@@ -26,12 +26,12 @@ from vizkit.contracts.clips import (
     VideoClip,
     Window,
 )
-from vizkit.contracts.networks import AttentionVolume, Axes, Block, Grid, LabelScore, Prediction, Provenance, Stage, Tap
+from vizkit.contracts.networks import AttentionVolume, Axes, Block, Grid, LabelScore, Prediction, Provenance, ReceptiveField, Stage, Tap
 from vizkit.contracts.papers import Citation, Claim, ClaimSettings, Measured, MotionModule, Score, Verdict, ViewResult
 
 __all__ = [
     "COPIES", "FAR_APART_S", "PREVIEW_FRAMES", "PREVIEW_SHORT_SIDE_PX", "AttentionVolume", "Axes", "Block", "Citation", "Claim",
-    "ClaimSettings", "ClipWarning", "Grid", "LabelScore", "LabelledClips", "Measured", "MotionModule", "Prediction", "Provenance", "Record",
-    "Resize",
-    "SampledClip", "Sampling", "Score", "Settings", "Stage", "Tap", "Verdict", "VideoClip", "ViewResult", "Window",
+    "ClaimSettings", "ClipWarning", "Grid", "LabelScore", "LabelledClips", "Measured", "MotionModule", "Prediction", "Provenance",
+    "ReceptiveField", "Record", "Resize", "SampledClip", "Sampling", "Score", "Settings", "Stage", "Tap", "Verdict", "VideoClip",
+    "ViewResult", "Window",
 ]  # fmt: skip

@@ -70,6 +70,40 @@ class Grid:
         return np.clip(nearest, 0, np.array([self.shape[2] - 1, self.shape[1] - 1]))
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class ReceptiveField(Record):
+    """What the cells of a map look at.
+
+    Cell (x, y) sees the columns and rows from ``first_xy_px`` to ``last_xy_px``, both plus ``stride_px`` times (x, y) and both
+    included. What lies outside the clip is padding.
+    """
+
+    place: str
+    """Name of the stage, or of the block whose input it is."""
+    first_xy_px: tuple[float, float]
+    """First column and row that cell (0, 0) looks at."""
+    last_xy_px: tuple[float, float]
+    """Last column and row that cell (0, 0) looks at."""
+    stride_px: float
+    """Model pixels from one cell's field to the next one's."""
+    frames: NDArray[np.int64]
+    """[T, 2] first and last sampled frame that each time step looks at."""
+
+    def __post_init__(self) -> None:
+        """Check the shape."""
+        self._expect("frames", ("T", 2), {}, "int64")
+
+    @property
+    def size_wh(self) -> tuple[float, float]:
+        """Width and height of a field in model pixels, padding included."""
+        return self.last_xy_px[0] - self.first_xy_px[0] + 1, self.last_xy_px[1] - self.first_xy_px[1] + 1
+
+    def box_px(self, cell_xy: NDArray[Any]) -> NDArray[np.float64]:
+        """First and last column and row (x, y, x, y) ``[..., 4]`` of the fields of cells ``[..., 2]``."""
+        shift = np.asarray(cell_xy, np.float64) * self.stride_px
+        return np.concatenate([shift + self.first_xy_px, shift + self.last_xy_px], axis=-1)
+
+
 @dataclass(frozen=True)
 class Block:
     """One motion module that was inserted into a backbone."""

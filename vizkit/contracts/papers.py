@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -136,6 +137,10 @@ class MotionModule:
     """The measure of ``score`` that says most about the picture, without the view's name: ``"hit_rate"``."""
     claims: tuple[Claim, ...] = ()
     """What of the paper can be checked in minutes."""
+    at_point: Mapping[str, str] = field(default_factory=dict)
+    """How the view is drawn where all modules are shown for one picked point, if otherwise than usual: fields of its look."""
+    no_difference: str = ""
+    """``(record, record, look) -> str | None``: why a difference of two results of the same frames would mean nothing."""
 
 
 @dataclass(frozen=True)

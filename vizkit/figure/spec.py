@@ -65,6 +65,8 @@ class HeatLayer(Record):
     """0 hides the layer, 1 hides the picture."""
     smooth: bool = True
     """Interpolate bilinearly between cell centres; False shows the cells."""
+    shown: bool = True
+    """False: left out until a reader asks for it, as another map lies in its place."""
 
     def __post_init__(self) -> None:
         """Check shape and limits."""
@@ -249,6 +251,8 @@ class Panel(Record):
     """Panels of one view play as one film; where a figure has several, frames and views stand by ``row`` and ``column``."""
     row_title: str = ""
     """A few letters to the left of it, for the first panel of a row: the rows' headings of a grid."""
+    pair: str = ""
+    """Panels of one frame with the same word here show the same of two runs, and their difference: the player shows them together."""
 
 
 @dataclass(frozen=True)
@@ -263,6 +267,8 @@ class ColorBarKey:
     """Colour map."""
     note: str = ""
     """The normalisation rule, e.g. ``"shared by all frames"``."""
+    layer: str = ""
+    """Name of the layers that it belongs to; empty where that is its label."""
 
 
 @dataclass(frozen=True)
@@ -273,6 +279,8 @@ class WheelKey:
     """What the directions are."""
     max_px: float
     """Length of full colour, in pixels per frame."""
+    layer: str = ""
+    """Name of the layers that it belongs to; empty where that is its label."""
 
 
 @dataclass(frozen=True)

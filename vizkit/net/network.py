@@ -76,7 +76,8 @@ class Network(Record):
     origin: str
     """``"trained"``, ``"converted"``, ``"published"``, ``"random"``, or ``"own"`` for a module that was wrapped."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    """What :func:`vizkit.load_network` was called with besides the name, so that a recipe can call it again."""
+    """What :func:`vizkit.load_network` was called with besides the name, so that a recipe can call it again; ``adjust`` holds what
+    :func:`vizkit.net.adjust.adjust` changed."""
     card: Mapping[str, Any] = field(default_factory=dict)
     """The checkpoint's card; empty for other networks."""
     notes: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from typing import Literal, cast, get_args
 
 from vizkit.atomic import write_atomically
 from vizkit.errors import FigureError
+from vizkit.figure.layers import dress
 from vizkit.figure.spec import FigureSpec
 from vizkit.render.theme import page_width
 
@@ -50,7 +51,8 @@ def render(figure: FigureSpec, target: str | os.PathLike[str], *, venue: str | N
 
 
 def encode(figure: FigureSpec, form: Format, venue: str | None = None) -> bytes:
-    """Give a figure's bytes in one format; see :func:`render`."""
+    """Give a figure's bytes in one format, without the layers that wait for a reader to ask for them; see :func:`render`."""
+    figure = dress(figure, {})
     if form in ("png", "svg", "pdf"):
         from vizkit.render import paper
 

@@ -15,10 +15,11 @@ from concurrent.futures import Future
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 import vizkit
 from vizkit.catalog import MODULES, architecture
-from vizkit.contracts import SampledClip, Sampling, Settings, VideoClip
+from vizkit.contracts import Prediction, ReceptiveField, SampledClip, Sampling, Settings, VideoClip
 
 if TYPE_CHECKING:
     from vizkit.checkpoint import Checkpoint
@@ -126,6 +127,9 @@ class Queue:
 RESULTS = Results()
 """Of all sessions: equal clips and settings share their results."""
 
+OWN: WeakValueDictionary[str, Network] = WeakValueDictionary()
+"""Networks with visitors' own weights, by a name that holds the weights' digest; the sessions that brought them keep them alive."""
+
 
 def settings_key(settings: Settings | Mapping[str, Any]) -> str:
     """Settings as a word of a key."""
@@ -152,6 +156,8 @@ def model_names() -> tuple[str, ...]:
 
 def model_sampling(name: str) -> Sampling:
     """The sampling that a model was trained or described with; loads no weights."""
+    if name in OWN:
+        return OWN[name].sampling
     if said := card(name):
         return Sampling.parse(**said["sampling"])
     plain, _, weights = name.partition(":")
@@ -180,12 +186,14 @@ def _load_torch() -> None:
 
 def has_network(name: str) -> bool:
     """Whether a network is loaded."""
-    return ("network", *_model_key(name)) in RESULTS
+    return name in OWN or ("network", *_model_key(name)) in RESULTS
 
 
 def network(name: str) -> Network:
     """A network by name; shared, since every run works on its own module tree."""
     _load_torch()
+    if name in OWN:
+        return OWN[name]
     return RESULTS.get(("network", *_model_key(name)), lambda: vizkit.load_network(name))
 
 
@@ -227,6 +235,28 @@ def run_key(name: str, frames: SampledClip) -> Key:
 def run(name: str, frames: SampledClip) -> ProbedRun:
     """One forward pass with its taps."""
     return RESULTS.get(run_key(name, frames), lambda: vizkit.probe(network(name), frames))
+
+
+def prediction_key(name: str, clip: VideoClip, sampling: Sampling) -> Key:
+    """The key of what a network says of a part of a clip."""
+    return ("prediction", *_model_key(name), clip.digest, clip.name, settings_key(sampling), vizkit.__version__)
+
+
+def prediction(name: str, clip: VideoClip, sampling: Sampling) -> Prediction:
+    """What a network says of a part of a clip."""
+    return RESULTS.get(prediction_key(name, clip, sampling), lambda: vizkit.predict(clip, network(name), sampling=sampling))
+
+
+def receptive_fields(name: str, frames: SampledClip, places: tuple[str, ...]) -> Mapping[str, ReceptiveField | None]:
+    """What the cells at some stages, or going into some blocks, look at; shapes only, nothing is computed."""
+
+    def make() -> Mapping[str, ReceptiveField | None]:
+        from vizkit.net.field import receptive_fields
+
+        length, height, width, _ = frames.frames.shape
+        return receptive_fields(network(name), places, frames=length, size_hw=(height, width)) if places else {}
+
+    return RESULTS.get(("field", *_model_key(name), str(frames.frames.shape), *places), make)
 
 
 def record_key(view: str, name: str, frames: SampledClip, params: Settings) -> Key:

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import streamlit as st
 
 from vizkit.contracts import Settings
-from vizkit.ui import state
 from vizkit.ui.words import field_words
 
 MOST_SEGMENTS = 4
@@ -134,12 +133,3 @@ def _optional_number(label: str, schema: Mapping[str, Any], value: Any, common: 
 def changed(kind: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is at its default."""
     return {name: value for name, value in values.items() if value != kind.model_fields[name].get_default(call_default_factory=True)}
-
-
-def point_buttons() -> tuple[state.Point, ...]:
-    """Offer to take the picked cells back; gives those that are picked."""
-    picked = state.points()
-    clear = f"Clear {len(picked)} picked" if picked else "Clear"
-    st.button("Undo", key="undo", on_click=state.undo_point, disabled=not picked, icon=":material/undo:", type="tertiary")
-    st.button(clear, key="clear", on_click=state.clear_points, disabled=not picked, icon=":material/clear:", type="tertiary")
-    return picked

@@ -8,7 +8,8 @@ import streamlit as st
 
 from vizkit.catalog import module, step
 from vizkit.contracts import Settings
-from vizkit.ui.controls import point_buttons, settings_controls
+from vizkit.ui import state
+from vizkit.ui.controls import settings_controls
 from vizkit.ui.panels import Choice
 
 if TYPE_CHECKING:
@@ -40,10 +41,9 @@ def choose(network: Network) -> Choice:
             width_px=CONTROL_PX,
         )  # fmt: skip
         heat = st.toggle("Heat map", True, key="heat", bind="query-params", help="How much the module changes the features.")
-        picked = point_buttons()
     if values["block"] == usual:
         del values["block"]
-    return Choice(kind.parse(**values, points=picked), {} if heat else {"heat": False})
+    return Choice(kind.parse(**values, points=state.points()), {} if heat else {"heat": False})
 
 
 def _params() -> type[Settings]:

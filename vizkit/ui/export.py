@@ -5,25 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
+from urllib.parse import urlencode
 
 import streamlit as st
 
+from vizkit.figure.layers import LayerLook
 from vizkit.figure.spec import FigureSpec
+from vizkit.recipe import Recipe
 from vizkit.render.theme import DEFAULT_VENUE, VENUES
 from vizkit.render.write import Format, encode
+from vizkit.snippets import bibtex, command_line, python_lines
+from vizkit.ui import compute
+from vizkit.ui.words import plain
 
 FORMATS: Mapping[Format, tuple[str, str]] = {
     "pdf": ("PDF", "application/pdf"),
     "svg": ("SVG", "image/svg+xml"),
     "png": ("PNG", "image/png"),
     "gif": ("GIF", "image/gif"),
+    "webp": ("WebP", "image/webp"),
     "webm": ("WebM", "video/webm"),
     "npz": ("NPZ", "application/octet-stream"),
     "csv": ("CSV", "text/csv"),
     "json": ("Recipe", "application/json"),
 }
 """Format -> what the button says, media type."""
-FILMS = ("gif", "webm")
+FILMS = ("gif", "webp", "webm")
 """Offered where several frames are shown."""
 
 
@@ -45,11 +52,33 @@ def export_buttons(figures: Mapping[str, FigureSpec], *, key: str) -> None:
         spec = figures[name]
         films = len({panel.frame for panel in spec.panels} - {None}) > 1
         for form, (label, media) in FORMATS.items():
-            if form in FILMS and not films:
+            if (form in FILMS and not films) or (form == "json" and not spec.recipe):
                 continue
             data = partial(encode, spec, form, venue)
             stem = f"{file_stem(spec)}-{name}" if len(names) > 1 else file_stem(spec)
             st.download_button(label, data=data, file_name=f"{stem}.{form}", mime=media, key=f"{key}-{form}", on_click="ignore")
+        if spec.recipe:
+            _copy_as(Recipe.parse(**spec.recipe))
+
+    for shown, figure in figures.items():
+        if figure.recipe.get("layers"):
+            told = "; ".join(f"{layer} {LayerLook.parse(**look).words()}" for layer, look in figure.recipe["layers"].items())
+            st.caption(plain(f"Exports draw the layers of “{shown}” as set in its list: {told}."))
+
+
+def _copy_as(recipe: Recipe) -> None:
+    """Offer the address of what is shown, and the figure as a command, a script and references."""
+    own = compute.model_sampling(recipe.model)
+    with st.popover("Copy as", icon=":material/content_copy:"):
+        st.caption("Link to this page, for who can reach this server; of an upload it asks for the clip.")
+        address = urlencode([(name, value) for name in st.query_params for value in st.query_params.get_all(name)])
+        st.code(f"{st.context.url or ''}?{address}", language=None, wrap_lines=True)
+        st.caption("Command; the clip, and figure.json (Recipe) where it is named, lie in the folder.")
+        st.code(command_line(recipe, own), language="bash", wrap_lines=True)
+        st.caption("Python")
+        st.code(python_lines(recipe, own), language="python", wrap_lines=True)
+        st.caption("BibTeX of the paper and of vizkit")
+        st.code(bibtex(recipe.view), language=None, wrap_lines=True)
 
 
 def _venue_words(venue: str) -> str:

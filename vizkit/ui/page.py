@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import StreamlitAPIException
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
@@ -17,16 +18,23 @@ import vizkit
 from vizkit.catalog import MODULES
 from vizkit.contracts import SampledClip, Sampling, VideoClip
 from vizkit.errors import VizkitError
-from vizkit.ui import compute, state
+from vizkit.ui import class_map, compute, state
 from vizkit.ui.controls import settings_controls
 from vizkit.ui.gallery import gallery_clip, gallery_names
+from vizkit.ui.own import PREFIX, own_names
 from vizkit.ui.store import Box
-from vizkit.ui.words import clip_line, plain
+from vizkit.ui.words import plain
 
 log = logging.getLogger(__name__)
 
-PAGES = {"pages/clip.py": "Clip and prediction", **{f"pages/{entry.key}.py": entry.title for entry in MODULES}}
-"""File -> title: the first page, and one for each paper of the catalogue."""
+PAGES = {
+    "pages/clip.py": "Clip and prediction",
+    **{f"pages/{entry.key}.py": entry.title for entry in MODULES},
+    "pages/together.py": "All at once",
+    "pages/compare.py": "Compare",
+    "pages/models.py": "Models",
+}
+"""File -> title: the first page, one for each paper, all papers at one point, what is held against each other, and the models."""
 
 UPLOAD_TYPES = ["mp4", "mov", "avi", "mkv", "webm", "gif", "zip", "npz", "npy"]
 MOST = {"segments": 32, "frames": 32, "frames_per_segment": 16, "interval": 16, "short_side_px": 448}
@@ -68,6 +76,8 @@ class Scene:
     """Name of the network."""
     queue: compute.Queue
     """This session's jobs."""
+    bar: DeltaGenerator
+    """Where the clip bar stands."""
 
 
 def setup(title: str, *, about: str = "") -> Scene:
@@ -80,34 +90,48 @@ def setup(title: str, *, about: str = "") -> Scene:
     Returns:
         The chosen clip, sampled; the page stops here, with one sentence, when that is impossible.
     """
-    st.set_page_config(page_title=f"{title} · vizkit", page_icon=ICON, layout="wide", initial_sidebar_state=290)
-    st.html(STYLE)
-    state.come_to(title, ("clip", "model", *Sampling.model_fields))
+    _frame(title)
+    state.come_to(title, ("clip", "model", *class_map.KEYS, *Sampling.model_fields))
     box = state.session_box()
     with st.sidebar:
-        with st.container(gap="xsmall"):
-            for path, label in PAGES.items():
-                link(path, label)
         name, clip = _choose_clip(box)
         model = _choose_model()
         sampling_slot = st.container()
-    st.title(title, anchor=False)
-    if about:
-        st.markdown(about)
+    _headline(title, about)
+    bar = st.container()
     with guarded(stop=True):
         with sampling_slot:
             sampling = state.sampling(_choose_sampling(model), clip.duration_s)
         frames = compute.sampled(clip, sampling)
     state.write_address()
     queue = st.session_state.setdefault("queue", compute.Queue())
-    return Scene(clip, name, frames, model, queue)
+    return Scene(clip, name, frames, model, queue, bar)
 
 
-def clip_caption(scene: Scene) -> None:
-    """Say which clip is shown and what is odd about it."""
-    st.markdown(f"**{plain(scene.title)}** — {plain(clip_line(scene.clip))}")
-    for entry in scene.frames.warnings:
-        st.caption(f":material/warning: {plain(entry.message)}")
+def setup_plain(title: str, *, about: str = "") -> None:
+    """Draw the frame of a page that is about no clip; what was chosen on other pages is kept for them.
+
+    Args:
+        title: printed on top and on the browser's tab.
+        about: one sentence under the title.
+    """
+    _frame(title)
+    state.come_to(title, ("clip", "model", *class_map.KEYS, *Sampling.model_fields))
+    _headline(title, about)
+
+
+def _frame(title: str) -> None:
+    st.set_page_config(page_title=f"{title} · vizkit", page_icon=ICON, layout="wide", initial_sidebar_state=290)
+    st.html(STYLE)
+    with st.sidebar, st.container(gap="xsmall"):
+        for path, label in PAGES.items():
+            link(path, label)
+
+
+def _headline(title: str, about: str) -> None:
+    st.title(title, anchor=False)
+    if about:
+        st.markdown(about)
 
 
 @contextmanager
@@ -164,8 +188,8 @@ def _choose_clip(box: Box) -> tuple[str, VideoClip]:
     _take_upload(box)
     options = [*gallery_names(), *box.clips]
     with slot:
-        wanted = st.query_params.get("clip")
-        if wanted and wanted not in options and "clip" not in st.session_state:
+        wanted = state.asked("clip")
+        if wanted and wanted not in options:
             st.info(f"This link shows {plain(wanted)}: upload that clip to open it.")
         name = st.selectbox("Clip", options, key="clip", bind="query-params", on_change=state.new_clip, label_visibility="collapsed")
         if name in box.clips:
@@ -209,7 +233,10 @@ def _forget_copies() -> None:
 
 def _choose_model() -> str:
     st.subheader("Model", anchor=False)
-    names = compute.model_names()
+    names = (*own_names(), *compute.model_names())
+    wanted = state.asked("model")
+    if wanted.startswith(PREFIX) and wanted not in names:
+        st.info("This link shows a model with someone's own weights: give them on the page Models to open it.")
     return st.selectbox("Model", names, key="model", bind="query-params", on_change=_new_model, label_visibility="collapsed")
 
 
@@ -226,6 +253,7 @@ def sample_neighbours() -> None:
 
 def _new_model() -> None:
     """Another model has its own sampling and its own blocks."""
+    state.forget_asked("model")
     for name in (*Sampling.model_fields, "block"):
         st.session_state.pop(name, None)
 
@@ -236,7 +264,7 @@ def _choose_sampling(model: str) -> Sampling:
         scheme = settings_controls(Sampling, ["scheme"], values=base)
         times = ["segments", "frames_per_segment"] if scheme["scheme"] == "segments" else ["frames", "interval"]
         sizes = ["short_side_px", "crop_px"]
-        chosen = settings_controls(Sampling, [*times, *sizes], values=base, most=MOST)
+        chosen = settings_controls(Sampling, [*times, *sizes, "order"], values=base, most=MOST)
     if chosen["short_side_px"] != base["short_side_px"]:
         base["resize_hw"] = None  # the visitor's size instead of that of the weights
     return Sampling.parse(**{**base, **scheme, **chosen})

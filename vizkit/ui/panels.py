@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from vizkit.catalog import module, step
-from vizkit.clip import motion_energy
-from vizkit.contracts import FAR_APART_S, Prediction, SampledClip, Settings
+from vizkit.contracts import FAR_APART_S, Prediction, ReceptiveField, SampledClip, Settings
+from vizkit.figure.layers import dress
 from vizkit.figure.spec import FigureSpec, ImageLayer, Panel, Table
-from vizkit.pipeline import draw
-from vizkit.ui import compute, state
+from vizkit.pipeline import draw, lay_over
+from vizkit.ui import class_map, compute, layer_looks, state
 from vizkit.ui.measured import measured
 from vizkit.ui.page import Scene, caught, guarded, sample_neighbours, use_model
 from vizkit.ui.player import Pick, PlayerLayout, figure_payload, player
-from vizkit.ui.timeline import timeline, timeline_payload
+from vizkit.ui.points import point_bar
 from vizkit.ui.words import ORIGINS, SYNTHETIC_MODEL, plain
 
 if TYPE_CHECKING:
@@ -45,16 +46,18 @@ def frames_figure(frames: SampledClip) -> FigureSpec:
     return FigureSpec(title=title, caption=alt, alt=alt, panels=panels)
 
 
-def _frames_payload(frames: SampledClip) -> dict[str, Any]:
+def frames_payload(frames: SampledClip) -> dict[str, Any]:
+    """The sampled frames alone, as the player takes them."""
+
     def make() -> dict[str, Any]:
-        return figure_payload(frames_figure(frames), times_s=frames.times_s.tolist(), clip_digest=frames.digest)
+        return figure_payload(frames_figure(frames), times_s=frames.times_s.tolist(), clip_digest=frames.digest, frames=frames)
 
     return compute.RESULTS.get(("frames", frames.digest, frames.name, compute.settings_key(frames.sampling)), make)
 
 
 def clip_film(scene: Scene) -> None:
     """Play the sampled frames."""
-    player(_frames_payload(scene.frames), key="film", playing=True, layout="film")
+    player(frames_payload(scene.frames), key="film", playing=True, layout="film", points=state.points())
 
 
 def neighbours_hint(scene: Scene) -> None:
@@ -66,19 +69,6 @@ def neighbours_hint(scene: Scene) -> None:
             st.button("Sample neighbouring frames", on_click=sample_neighbours, type="tertiary", icon=":material/tune:")
 
 
-def clip_timeline(scene: Scene) -> None:
-    """Show motion energy, sampled frames and the window; a clip of one frame has none of these."""
-    if scene.clip.frames < 2:
-        return
-    times_s, energy = compute.RESULTS.get(("energy", scene.clip.digest), lambda: motion_energy(scene.clip))
-
-    def moved(start_s: float, end_s: float) -> None:
-        state.set_window(start_s, end_s if end_s < payload["duration_s"] else None)
-
-    payload = timeline_payload(scene.clip, scene.frames, times_s, energy)
-    timeline(payload, key="timeline", on_window=moved)
-
-
 # --------------------------------------------------------------------------------------------- the prediction
 
 
@@ -87,9 +77,27 @@ def prediction(scene: Scene) -> None:
     with guarded():
         run = scene.queue.run(lambda: compute.run(scene.model, scene.frames))
         st.html(bars_html(run.prediction))
+        _truth(scene, run.prediction)
         network_caption(run.network)
-        if scene.clip.codec != "world" and _is_synthetic(run.network.labels):
+        if scene.clip.codec != "world" and is_synthetic(run.network.labels):
             st.info(SYNTHETIC_MODEL, icon=":material/info:")
+
+
+def _truth(scene: Scene, found: Prediction) -> None:
+    """Say whether the label is right: a clip of the motion world knows its own, of any other a visitor may say it."""
+    from vizkit.world import label_at
+
+    if scene.clip.codec == "world":
+        label: str | None = label_at(scene.clip.name)
+    else:
+        key = f"truth:{scene.clip.digest}"
+        label = st.selectbox("True label", found.labels, index=None, key=key, placeholder="not said", help="Yours; it stays on this page.")
+    if label in found.labels:
+        ranked = [row.label for row in found.top(len(found.labels))]
+        place = ranked.index(label)
+        share = 100 * float(found.probabilities[found.labels.index(label)])
+        verdict = ":material/check: **Right**" if not place else f":material/close: **Wrong**: number {place + 1} of {len(ranked)}"
+        st.markdown(f"{verdict}, true label *{plain(label)}* ({share:.1f} %)")
 
 
 def network_caption(network: Network) -> None:
@@ -99,7 +107,7 @@ def network_caption(network: Network) -> None:
         st.caption(f":material/info: {plain(note)}")
 
 
-def _is_synthetic(labels: tuple[str, ...]) -> bool:
+def is_synthetic(labels: tuple[str, ...]) -> bool:
     """Whether a network was trained on the motion world: it knows that world's labels."""
     from vizkit.world import LABELS
 
@@ -143,6 +151,8 @@ class Picture:
     """The figure, as it is exported."""
     choice: Choice
     """What was wanted."""
+    over: Any = None
+    """The class map that is laid over its frames, if there is one."""
 
 
 def picture(
@@ -182,6 +192,10 @@ def picture(
     drawn = None
     with controls, guarded():
         choice = choose(network)
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            class_map.switch(network)
+            if on_pick:
+                point_bar(scene.frames)
         with canvas:
             drawn = _draw(scene, view, choice, _Place(key, on_pick))
             with st.container(gap="xxsmall"):
@@ -222,14 +236,26 @@ class _Place:
     layout: PlayerLayout = "strip"
 
     def show(self, payload: dict[str, Any], busy: str = "") -> None:
-        player(payload, key=self.key, on_pick=self.on_pick, busy=busy, layout=self.layout)
+        """Mount it, with the points of this session and with what was set for its layers."""
+        looks, keep = layer_looks.for_browser(self.key), partial(layer_looks.keep, self.key)
+        options: dict[str, Any] = {"points": state.points(), "layers": looks, "on_layers": keep}
+        player(payload, key=self.key, on_pick=self.on_pick, busy=busy, layout=self.layout, **options)
 
 
 def _offer_others(view: str, reason: str) -> None:
     """Say why a network has no such view, and offer networks that have."""
     st.info(plain(reason), icon=":material/info:")
+    offer_models(compute.models_with(view)[:3])
+
+
+def offer_models(names: Sequence[str]) -> None:
+    """Buttons that choose another model.
+
+    Args:
+        names: models to choose from.
+    """
     with st.container(horizontal=True):
-        for name in compute.models_with(view)[:3]:
+        for name in names:
             untrained = "" if name in compute.checkpoint_names() else ", untrained"
             st.button(f"Use {name}{untrained}", key=f"use-{name}", on_click=use_model, args=(name,))
 
@@ -237,27 +263,57 @@ def _offer_others(view: str, reason: str) -> None:
 def _draw(scene: Scene, view: str, choice: Choice, place: _Place) -> Picture | None:
     wanted = compute.record_key(view, scene.model, scene.frames, choice.params)
     if wanted not in compute.RESULTS:
-        _wait(scene, place, wanted, lambda: compute.record(view, scene.model, scene.frames, choice.params))
+        _wait(scene, place, wanted, lambda: _fields(scene, compute.record(view, scene.model, scene.frames, choice.params)))
         return None
-    record = compute.record(view, scene.model, scene.frames, choice.params)
-    words = (*wanted, compute.settings_key(choice.look))
-    spec = compute.RESULTS.get(("figure", *words), lambda: draw(record, **choice.look))
+    network, record = compute.network(scene.model), compute.record(view, scene.model, scene.frames, choice.params)
+    over = class_map.wanted(network) if view != class_map.VIEW else None
+    mapped = compute.record_key(class_map.VIEW, scene.model, scene.frames, over) if over else ()
+    if over and mapped not in compute.RESULTS and _failed(place, mapped) is None:
+        _wait(scene, place, mapped, lambda: compute.record(class_map.VIEW, scene.model, scene.frames, over))
+        return None
+    attention = compute.record(class_map.VIEW, scene.model, scene.frames, over) if over and mapped in compute.RESULTS else None
+    words = (*wanted, compute.settings_key(choice.look), *(mapped if attention else ()))
+    spec = compute.RESULTS.get(("figure", *words), lambda: _figure(record, choice, attention))
     payload = compute.RESULTS.get(("payload", *words), lambda: _payload(scene, record, spec))
     st.session_state[f"{place.key}:good"] = (scene.clip.digest, payload)
     place.show(payload)
-    return Picture(compute.network(scene.model), record, spec, choice)
+    if over and not attention:
+        st.info(str(_failed(place, mapped)), icon=":material/info:")
+    return Picture(network, record, dress(spec, layer_looks.kept(place.key)), choice, attention)
+
+
+def _figure(record: Any, choice: Choice, attention: Any) -> FigureSpec:
+    """The picture, with the class map over its frames where there is one."""
+    spec = draw(record, **choice.look)
+    return lay_over(spec, attention) if attention else spec
 
 
 def _payload(scene: Scene, record: Any, spec: FigureSpec) -> dict[str, Any]:
-    return figure_payload(spec, times_s=scene.frames.times_s.tolist(), clip_digest=scene.clip.digest, grid=record.grid)
+    frames = scene.frames
+    fields = {place: field for place, field in _fields(scene, record).items() if field}
+    return figure_payload(
+        spec, times_s=frames.times_s.tolist(), clip_digest=scene.clip.digest, grid=record.grid, frames=frames, fields=fields
+    )
+
+
+def _fields(scene: Scene, record: Any) -> Mapping[str, ReceptiveField | None]:
+    """What the cells of a record look at, by stage: those that go into its block, or those of its stages."""
+    network = compute.network(scene.model)
+    blocks = {block.name for block in network.blocks}
+    block = getattr(record, "block", "")
+    stages = dict.fromkeys([record.grid.stage, *(level.grid.stage for level in getattr(record, "levels", ()))])
+    known = {stage.name for stage in network.stages}
+    places = {stage: block if block in blocks else stage for stage in stages if stage in known}
+    found = compute.receptive_fields(scene.model, scene.frames, tuple(places.values()))
+    return {stage: found[place] for stage, place in places.items()}
 
 
 def _wait(scene: Scene, place: _Place, wanted: object, job: Callable[[], Any]) -> None:
     """Compute under the last good picture and draw the page again; a job that has failed already is not tried again."""
     digest, payload = st.session_state.get(f"{place.key}:good", ("", {}))
-    shown = payload if digest == scene.clip.digest else _frames_payload(scene.frames)
-    failed, sentence = st.session_state.get(f"{place.key}:failed", (None, ""))
-    if failed == wanted:
+    shown = payload if digest == scene.clip.digest else frames_payload(scene.frames)
+    sentence = _failed(place, wanted)
+    if sentence is not None:
         place.show(shown)
         st.error(sentence, icon=":material/error:")
         return
@@ -267,14 +323,28 @@ def _wait(scene: Scene, place: _Place, wanted: object, job: Callable[[], Any]) -
     st.rerun()
 
 
+def _failed(place: _Place, wanted: object) -> str | None:
+    """Why there is no such result; None where it was not tried."""
+    failed, sentence = st.session_state.get(f"{place.key}:failed", (None, ""))
+    return str(sentence) if failed == wanted else None
+
+
 def _waiting(scene: Scene) -> str:
-    """Say that something is being computed, and how much where that takes a while; shipped checkpoints are small."""
-    if not compute.has_network(scene.model) or compute.run_key(scene.model, scene.frames) in compute.RESULTS:
-        return COMPUTING
-    if scene.model in compute.checkpoint_names():
-        return COMPUTING
-    cost = compute.gmacs(scene.model, scene.frames)
-    words = f"{COMPUTING} {scene.model} takes {cost:.0f} billion multiply-adds for this clip: many seconds without a GPU"
+    """Say that something is being computed, and how much where that takes a while."""
+    at_hand = not compute.has_network(scene.model) or compute.run_key(scene.model, scene.frames) in compute.RESULTS
+    return cost_words([] if at_hand else [(scene.model, scene.frames)])
+
+
+def cost_words(runs: Sequence[tuple[str, SampledClip]]) -> str:
+    """Say that something is being computed, and how much where that takes a while; shipped checkpoints are small.
+
+    Args:
+        runs: model and frames of the forward passes that are needed.
+    """
+    large = [(name, frames) for name, frames in runs if name not in compute.checkpoint_names()]
+    cost = sum(compute.gmacs(name, frames) for name, frames in large)
+    names = " and ".join(dict.fromkeys(name for name, _ in large))
+    words = f"{COMPUTING} {names} takes {cost:.0f} billion multiply-adds for this clip: many seconds without a GPU"
     return words if cost >= HEAVY_GMACS else COMPUTING
 
 
@@ -289,6 +359,10 @@ def account(shown: Picture, *further: Picture | None) -> None:
             st.caption(plain(picture.spec.caption))
     if shown.spec.table:
         table_view(shown.spec.table)
+    over = next((picture.over for picture in (shown, *further) if picture is not None and picture.over), None)
+    if over:
+        st.caption("The class map over the frames, by its time steps:")
+        table_view(draw(over).table or Table((), ()))
 
 
 def steps_strip(record: Any) -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 from vizkit.catalog import module, params_of
 from vizkit.contracts import Settings
 from vizkit.ui import state
-from vizkit.ui.controls import changed, point_buttons, settings_controls
+from vizkit.ui.controls import changed, settings_controls
 from vizkit.ui.panels import Choice
 
 if TYPE_CHECKING:
@@ -51,10 +51,9 @@ def choose(network: Network) -> Choice:
         look = _controls(Look, ["offset", "layout", "backdrop"], {"offset": offsets, "layout": ["pyramid", "common"]})
     with st.container(horizontal=True, vertical_alignment="center"):
         look |= _controls(Look, ["cells", "raw"])
-        picked = point_buttons()
     if values["stages"] == own:
         del values["stages"]
-    return Choice(kind.parse(**changed(kind, values), points=picked[: -MOST_CELLS - 1 : -1]), changed(Look, look))
+    return Choice(kind.parse(**changed(kind, values), points=state.points()[: -MOST_CELLS - 1 : -1]), changed(Look, look))
 
 
 def _controls(

@@ -63,6 +63,11 @@ def add_point(pick: Pick) -> None:
     st.session_state["points"] = [*points(), (pick.frame, pick.x, pick.y)]
 
 
+def set_points(chosen: Sequence[Point]) -> None:
+    """Show other points."""
+    st.session_state["points"] = list(chosen)
+
+
 def undo_point() -> None:
     """Take the last point back."""
     st.session_state["points"] = list(points()[:-1])
@@ -87,8 +92,20 @@ def set_window(start_s: float, end_s: float | None) -> None:
     clear_points()
 
 
+def asked(name: str) -> str:
+    """What the address asked for when the session began, until something else is chosen."""
+    wanted: str = st.session_state.setdefault(f"asked:{name}", st.query_params.get(name, ""))
+    return wanted
+
+
+def forget_asked(name: str) -> None:
+    """Something else was chosen than the address asked for."""
+    st.session_state[f"asked:{name}"] = ""
+
+
 def new_clip() -> None:
     """Another clip: its whole length, no points."""
+    forget_asked("clip")
     set_window(0.0, None)
 
 

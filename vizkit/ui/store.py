@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import vizkit
@@ -22,6 +23,7 @@ from vizkit.errors import ClipError
 
 SESSION_BYTES = 300 * 10**6
 SERVER_BYTES = 2 * 10**9
+WEIGHT_ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 GRACE_S = 30.0
 """How long the uploads of a session outlive its connection, so that a short break of the network costs nothing."""
 
@@ -57,8 +59,7 @@ class Box:
             ClipError: the quota is used up, or the clip cannot be read; nothing is kept then.
         """
         shown = shown_name(name)
-        self._store.make_room(self, shown, len(content))
-        path = self._write(content)
+        path = self._admit(shown, content)
         try:
             clip = vizkit.open_clip(path, name=shown)
         except BaseException:
@@ -68,6 +69,29 @@ class Box:
         self.remove(label)
         self.clips[label], self._files[label], self._sizes[label] = clip, path, len(content)
         return label
+
+    @contextmanager
+    def held(self, name: str, content: bytes) -> Iterator[Path]:
+        """Hold an upload on disk while it is being read; it is gone afterwards.
+
+        Args:
+            name: what the visitor's file is called; of its path only the ending stays.
+            content: the bytes.
+
+        Raises:
+            ClipError: the quota is used up.
+        """
+        path = self._admit(shown_name(name), content)
+        named = path.with_suffix(Path(name).suffix.lower() if Path(name).suffix.lower() in WEIGHT_ENDINGS else ".weights")
+        path.rename(named)
+        try:
+            yield named
+        finally:
+            named.unlink(missing_ok=True)
+
+    def _admit(self, shown: str, content: bytes) -> Path:
+        self._store.make_room(self, shown, len(content))
+        return self._write(content)
 
     def _write(self, content: bytes) -> Path:
         self.folder.mkdir(mode=0o700, exist_ok=True)

@@ -166,7 +166,7 @@ def test_the_response_lies_over_grey_frames_on_one_scale(result: FilterGrid) -> 
     ]  # fmt: skip
     limits = (0.0, float(result.response.max()))
     assert bar(spec).limits == limits
-    assert f"response of channel {result.channel}" in bar(spec).label
+    assert f"response of channel {result.channel}" in f"{bar(spec).label} {bar(spec).note}", "whose response it is"
     for frame, panel in enumerate(spec.panels):
         image, values = panel.layers[0], heat(panel)
         assert isinstance(image, ImageLayer)

@@ -88,8 +88,10 @@ MODULE = MotionModule(
     figure="vizkit.motion.corrnet.figure:draw",
     unavailable="vizkit.motion.corrnet.analysis:unavailable",
     score="vizkit.motion.corrnet.score:score",
+    no_difference="vizkit.motion.corrnet.figure:no_difference",
     judge="vizkit.motion.corrnet.score:judge",
     headline="angular_error_deg",
+    at_point={"layout": "response"},
     how_to_read=(
         "Each square is one learned filter: a row for each frame, a column for each channel. The white arrow runs from the centre to the "
         "largest weight, which is where the filter looks in the previous frame, so that what moves goes the other way; a dot is a filter "

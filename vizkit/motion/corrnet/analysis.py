@@ -139,12 +139,12 @@ class FilterGrid(Record):
 
 def unavailable(network: Network) -> str | None:
     """Why the view cannot be had of a network; None where it can."""
-    if _blocks(network):
+    if correlation_blocks(network):
         return None
     return f"{network.name} has no correlation block, so there are no filters to show; corrnet-26, corrnet-50 and corrnet-101 have them."
 
 
-def _blocks(network: Network) -> list[str]:
+def correlation_blocks(network: Network) -> list[str]:
     """Names of the correlation blocks, shallow to deep."""
     return [block.name for block in network.blocks if isinstance(network.module.get_submodule(block.path), CorrelationBlock)]
 
@@ -163,8 +163,8 @@ def analyze(run: ProbedRun, params: Params) -> FilterGrid:
         NotAvailableError: the block is switched off in this run.
     """
     name = params.block or _default_block(run)
-    if name not in _blocks(run.network):
-        raise unknown_name("block", name, _blocks(run.network))
+    if name not in correlation_blocks(run.network):
+        raise unknown_name("block", name, correlation_blocks(run.network))
     block, tap = run.block(name), run.taps[name]
     assert isinstance(block, CorrelationBlock)  # noqa: S101
     with torch.no_grad():
@@ -202,7 +202,7 @@ def analyze(run: ProbedRun, params: Params) -> FilterGrid:
 
 def _default_block(run: ProbedRun) -> str:
     """The shallowest correlation block that is on."""
-    blocks = _blocks(run.network)
+    blocks = correlation_blocks(run.network)
     return next((name for name in blocks if name not in run.without), blocks[0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ from vizkit.figure.spec import (
 from vizkit.motion.corrnet.analysis import FLAT, FilterGrid
 from vizkit.motion.corrnet.polar import SECTORS, polar_panels
 
+WEIGHT = "filter weight"
 WEIGHT_PX = 8
 """Panel pixels of one weight."""
 HEAD_WEIGHTS = 1.2
@@ -58,6 +60,8 @@ class Look(Settings):
     """Opacity of the response; the frames under it are grey, so that colour says one thing only."""
     columns: int = Field(4, ge=1, le=16)
     """Frames (response) or channels (polar) in a row."""
+    limits: dict[str, tuple[float, float]] = {}
+    """Ends of the colour bar, by what is written on it, to draw several pictures on one scale; its own range where none are given."""
 
 
 def draw(result: FilterGrid, **look: object) -> FigureSpec:
@@ -96,14 +100,15 @@ def _filters(result: FilterGrid, style: Look) -> Picture:
     if style.first_row >= len(result.weights):
         raise SettingError(f"first_row is {style.first_row}, but the block's filters have frames 0..{len(result.weights) - 1}.")
     steps = range(style.first_row, min(style.first_row + style.rows, len(result.weights)))
-    limits = _limits(result.weights[steps.start : steps.stop, result.shown], result.initial, style.colors)
+    own = _limits(result.weights[steps.start : steps.stop, result.shown], result.initial, style.colors)
+    limits = style.limits.get(WEIGHT, own)
     panels = tuple(
         _filter_panel(result, step, column, limits, style, top=row == 0)
         for row, step in enumerate(steps)
         for column in range(len(result.shown))
     )
     note = "one scale for all filters shown" + (f", symmetric around {result.initial:g}" if style.colors == "diverging" else "")
-    keys: tuple[Key, ...] = (ColorBarKey("filter weight", limits, style.colors, note),)
+    keys: tuple[Key, ...] = (ColorBarKey(WEIGHT, limits, style.colors, note),)
     if style.arrows and any(isinstance(layer, ArrowLayer) for panel in panels for layer in panel.layers):
         keys += (LegendKey((("peak", "to the largest weight (dot: at the centre)"),)),)
     return f"Correlation filters at {result.block}", _filters_caption(result, steps, limits, style), panels, keys
@@ -189,12 +194,13 @@ def _unit(result: FilterGrid) -> str:
 def _response(result: FilterGrid, style: Look) -> Picture:
     low, high = float(result.response.min()), float(result.response.max())
     reach = max(-low, high)
-    shown = reach > 0
-    limits, colors = ((-reach, reach), "diverging") if low < 0 else ((0.0, reach), "inferno")
+    label = "learned response" if result.params.response == "learned" else "response"
+    limits = style.limits.get(label, (-reach if low < 0 else 0.0, reach))
+    shown, colors = limits[1] > 0, "diverging" if limits[0] < 0 else "inferno"
     panels = tuple(_frame_panel(result, frame, style, limits, colors if shown else None) for frame in range(len(result.clip.frames)))
-    what = f"{'learned ' if result.params.response == 'learned' else ''}response of channel {result.channel}"
-    keys: tuple[Key, ...] = (ColorBarKey(what, limits, colors, "one scale for all frames"),) if shown else ()  # type: ignore[arg-type]
-    return f"{what.capitalize()} at {result.block}", _response_caption(result, limits, shown), panels, keys
+    rule = f"of channel {result.channel}, one scale for all frames"
+    keys: tuple[Key, ...] = (ColorBarKey(label, limits, colors, rule, "response"),) if shown else ()  # type: ignore[arg-type]
+    return f"{label.capitalize()} of channel {result.channel} at {result.block}", _response_caption(result, limits, shown), panels, keys
 
 
 def _frame_panel(result: FilterGrid, frame: int, style: Look, limits: tuple[float, float], colors: str | None) -> Panel:
@@ -289,3 +295,16 @@ def tabulate(result: FilterGrid) -> Table:
             known = ("" if np.isnan(number) else float(number) for number in (*numbers, *spread))
             rows.append((channel, step * result.grid.stride_frames, bool(result.flat[step, channel]), *known))
     return Table(columns, tuple(rows))
+
+
+def no_difference(one: FilterGrid, other: FilterGrid, look: Mapping[str, object]) -> str | None:
+    """Why a difference of two pictures would mean nothing; None where it means something."""
+    same = one.provenance.model_digest == other.provenance.model_digest
+    if look.get("layout") == "response" and not (same and (one.block, one.channel) == (other.block, other.channel)):
+        return (
+            f"Channel {one.channel} of {one.block} and channel {other.channel} of {other.block} look for different things"
+            f"{'' if same else ' in two networks'}: a difference of their responses means nothing."
+        )
+    if one.block != other.block or one.initial != other.initial:
+        return f"The filters of {one.block} and {other.block} stand at different places of their networks: no difference is drawn."
+    return None

@@ -5,12 +5,14 @@ Source: Wang, Tran, Torresani, Feiszli, "Video Modeling with Correlation Network
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict, Unpack, get_args
+from typing import ClassVar, Literal, TypedDict, Unpack, get_args
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import nn
 
+from vizkit.contracts import Settings
 from vizkit.errors import SettingError, unknown_name
 from vizkit.net.ops import correlate
 
@@ -27,6 +29,15 @@ class OperatorSettings(TypedDict, total=False):
     filtered: bool
     initial: Initial
     other_length: OtherLength
+
+
+class RunTime(Settings):
+    """What can be changed with the weights as they are."""
+
+    dilation: int = Field(2, ge=1, le=8)
+    """Cells between the neighbours that a filter weighs."""
+    other_length: OtherLength = "error"
+    """What happens to a clip of another length than the filters'."""
 
 
 class CorrelationOperator(nn.Module):
@@ -55,6 +66,7 @@ class CorrelationOperator(nn.Module):
 
     filters: torch.Tensor
     """[T, C, P, P]"""
+    RunTime: ClassVar = RunTime
 
     def __init__(
         self,
@@ -99,6 +111,14 @@ class CorrelationOperator(nn.Module):
     def search(x: torch.Tensor) -> torch.Tensor:
         """The frame that each frame is searched in: the one before, frame 0 for frame 0. [B, C, T, H, W] -> the same shape."""
         return torch.cat([x[:, :, :1], x[:, :, :-1]], dim=2)
+
+    def fixed(self) -> dict[str, str]:
+        """Settings that the weights were made for, each with the reason."""
+        side = f"{self.patch} x {self.patch}"
+        return {
+            "patch": f"a filter has {side} learned weights.",
+            "group_size": f"the next layer takes {self.out_channels} channels, {self.groups} groups x {side} neighbours.",
+        }
 
     def filters_for(self, frames: int) -> torch.Tensor:
         """The filters of a clip of so many frames: [frames, C, P, P].

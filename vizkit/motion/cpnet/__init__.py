@@ -118,6 +118,7 @@ MODULE = MotionModule(
     figure="vizkit.motion.cpnet.figure:draw",
     unavailable="vizkit.motion.cpnet.analysis:unavailable",
     score="vizkit.motion.cpnet.score:score",
+    no_difference="vizkit.motion.cpnet.figure:no_difference",
     judge="vizkit.motion.cpnet.score:judge",
     headline="change_precision",
     how_to_read=(

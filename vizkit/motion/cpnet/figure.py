@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -12,6 +14,7 @@ from vizkit.motion.cpnet.analysis import Correspondences
 
 FILTERED_OPACITY = 0.7
 FAINTEST_WIN = 0.45
+CHANGE = "feature change, L1 over channels"
 LEGEND: dict[Role, str] = {
     "query": "picked cell",
     "filtered": "proposal, wins no channel (filtered)",
@@ -33,6 +36,8 @@ class Look(Settings):
     """Arrows per query, nearest first."""
     columns: int = Field(4, ge=1, le=16)
     """Frames in a row."""
+    limits: dict[str, tuple[float, float]] = {}
+    """Ends of the colour bar, by what is written on it, to draw several pictures on one scale; its own range where none are given."""
 
 
 def draw(result: Correspondences, **look: object) -> FigureSpec:
@@ -49,13 +54,13 @@ def draw(result: Correspondences, **look: object) -> FigureSpec:
         SettingError: an unknown look; the message lists the known ones.
     """
     style = Look.parse(**look)
-    largest = float(result.change.max())
+    largest = _largest(result, style)
     heat = style.heat and largest > 0
     panels = tuple(_panel(result, frame, style, largest if heat else 0.0) for frame in range(len(result.clip.frames)))
     links = tuple(link for link in _links(result, style) if len(link.group)) if style.arrows else ()
     keys: tuple[Key, ...] = (LegendKey(tuple((role, LEGEND[role]) for role in _roles(links))),) if links else ()
     if heat:
-        keys += (ColorBarKey("feature change, L1 over channels", (0.0, largest), "inferno", "one scale for all frames"),)
+        keys += (ColorBarKey(CHANGE, (0.0, largest), "inferno", "one scale for all frames", "feature change"),)
     return FigureSpec(
         title=f"Correspondence proposals at {result.block}",
         caption=_caption(result, style, heat),
@@ -68,6 +73,11 @@ def draw(result: Correspondences, **look: object) -> FigureSpec:
         arrays=result.arrays(),
         table=tabulate(result),
     )
+
+
+def _largest(result: Correspondences, style: Look) -> float:
+    """Feature change of the last colour."""
+    return style.limits[CHANGE][1] if CHANGE in style.limits else float(result.change.max())
 
 
 def _panel(result: Correspondences, frame: int, style: Look, largest: float) -> Panel:
@@ -155,7 +165,7 @@ def _caption(result: Correspondences, style: Look, heat: bool) -> str:
     if result.decided:
         parts.append("Red, solid: in the max-pool-active set over live channels; blue, dashed: filtered.")
     if heat:
-        parts.append(f"Heat: L1 change of the features by the module, 0 to {result.change.max():.3g}, one scale for all frames.")
+        parts.append(f"Heat: L1 change of the features by the module, 0 to {_largest(result, style):.3g}, one scale for all frames.")
     parts.append(f"Source frames {', '.join(str(number) for number in result.clip.index)} of {source.clip}.")
     return " ".join(parts)
 
@@ -184,3 +194,12 @@ def tabulate(result: Correspondences) -> Table:
                 float(result.channels_won[number, rank]), float(result.win_share[number, rank]),
             ))  # fmt: skip
     return Table(columns, tuple(rows))
+
+
+def no_difference(one: Correspondences, other: Correspondences, _look: Mapping[str, object]) -> str | None:
+    """Why a difference of two feature changes would mean nothing; None where it means something."""
+    if one.provenance.model_digest != other.provenance.model_digest:
+        return "A feature change has the unit of the features, and those of two networks have none in common: no difference is drawn."
+    if one.block != other.block:
+        return f"A feature change has the unit of the features; {one.block} and {other.block} have none in common: no difference is drawn."
+    return None

@@ -6,17 +6,28 @@ The released form (head after the maximum) is the default; the paper's form (equ
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import nn
 
+from vizkit.contracts import Settings
 from vizkit.errors import SettingError, unknown_name
 from vizkit.net.ops import NearestCells, full_precision, nearest_cells
 
 Metric = Literal["semantic", "temporal", "spatiotemporal", "joint"]
 Head = Literal["after_max", "before_max"]
+
+
+class RunTime(Settings):
+    """What can be changed with the weights as they are (the paper's table 3b: other k at test time)."""
+
+    neighbors: int = Field(8, ge=1, le=64)
+    """k, proposals per cell."""
+    metric: Metric = "semantic"
+    """Space of the nearest neighbours."""
 
 
 class CPModule(nn.Module):
@@ -40,6 +51,8 @@ class CPModule(nn.Module):
         feature_gain: factor on the initial feature weights of half of the first layer's units, so that these begin by
             looking at positions; 1 in the paper.
     """
+
+    RunTime: ClassVar = RunTime
 
     def __init__(
         self,
@@ -166,6 +179,10 @@ class CPModule(nn.Module):
         index = self.match(features).index
         strongest = self.embed(features, index).max(dim=2).values
         return self.expand(strongest, features.shape, x.shape)
+
+    def fixed(self) -> dict[str, str]:
+        """Settings that the weights were made for, each with the reason."""
+        return {"head": f"the last linear layer stands {self.head.replace('_', ' ')} in these weights."}
 
     @staticmethod
     def neutral(x: torch.Tensor) -> torch.Tensor:

@@ -95,6 +95,7 @@ MODULE = MotionModule(
     score="vizkit.motion.dcf.score:score",
     judge="vizkit.motion.dcf.score:judge",
     headline="model_res3_angle_deg",
+    at_point={"layout": "patch"},
     how_to_read=(
         "Each column is one stage, fine to coarse: the hue is the direction in which a cell's best match lies in the next frame, the "
         "saturation how far (full colour is written beside the wheel), and pale cells have no clear match; motion beyond a stage's "

@@ -38,6 +38,8 @@ class Look(Settings):
     """Show the cells instead of interpolating between their centres."""
     backdrop: Literal["white", "frame"] = "white"
     """What shows where no match is clear: white, or the frame in grey."""
+    limits: dict[str, tuple[float, float]] = {}
+    """By stage, 0 and the motion of full colour in px per frame, to draw several pictures on one scale; the stage's reach elsewhere."""
 
     @field_validator("offset")
     @classmethod
@@ -75,7 +77,7 @@ def draw(result: CorrelationFields, **look: object) -> FigureSpec:
         caption=_caption(result, shown, style, together),
         alt=_alt(result, shown, style),
         panels=tuple(panels),
-        keys=tuple(WheelKey(level.grid.stage, level.reach_px) for level in shown),
+        keys=tuple(WheelKey(level.grid.stage, _full_px(level, style), _motion_name(style)) for level in shown),
         notes=(*result.notes, *_own_notes(levels, shown, style)),
         provenance=result.provenance,
         arrays=result.arrays(),
@@ -116,25 +118,36 @@ def _layers(level: CorrelationLevel, frame: int, pixels: NDArray[np.uint8], styl
             level.confidence[index, step],
             level.grid.origin_px,
             level.grid.stride_px,
-            level.reach_px,
-            name="displacement" if style.raw else "motion",
+            _full_px(level, style),
+            name=_motion_name(style),
             backdrop="picture" if style.backdrop == "frame" else "white",
             smooth=not style.cells,
         ),
     )
 
 
+def _motion_name(style: Look) -> str:
+    return "displacement" if style.raw else "motion"
+
+
+def _full_px(level: CorrelationLevel, style: Look) -> float:
+    """Motion of full colour, in px per frame."""
+    return style.limits.get(level.grid.stage, (0.0, level.reach_px))[1]
+
+
 def _caption(result: CorrelationFields, levels: Sequence[CorrelationLevel], style: Look, together: str) -> str:
     source = result.provenance
     stages = _listed([level.grid.stage for level in levels])
     patches = _listed(sorted({f"{level.patch} x {level.patch}" for level in levels}))
-    limits = ", ".join(f"{level.reach_px:g} px per frame ({level.grid.stage})" for level in levels)
+    limits = ", ".join(f"{_full_px(level, style):g} px per frame ({level.grid.stage})" for level in levels)
+    own = all(_full_px(level, style) == level.reach_px for level in levels)
+    until = "the reach of" if own else "a scale given for several pictures,"
     meaning = "where the best match lies in that frame" if style.raw else "direction of motion that the best match in that frame stands for"
     return " ".join(
         (
             f"Correlation of {source.model} ({source.origin} weights) at {stages}{together}{',' if together else ''} with the frame "
             f"{_apart(style.offset)}: {SOURCES[result.params.source]}, {patches} neighbours, dilation {abs(style.offset)}.",
-            f"Hue: {meaning}; saturation: its length, full colour at the reach of {limits}; {_backdrop(style)}: no clear match.",
+            f"Hue: {meaning}; saturation: its length, full colour at {until} {limits}; {_backdrop(style)}: no clear match.",
             f"Source frames {', '.join(str(number) for number in result.clip.index)} of {source.clip}.",
         )
     )

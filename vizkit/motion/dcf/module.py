@@ -182,6 +182,12 @@ class DCFBlock(nn.Module):
         joined = self.join(self.correlate(self.reduce(features)), carried)
         return self.merge(features, joined), self.carry(joined)
 
+    def fixed(self) -> dict[str, str]:
+        """Settings that the weights were made for, each with the reason."""
+        own = f"2 x {self.temporal_range} offsets x {self.patch} x {self.patch} = {self.own_channels}"
+        reason = f"the block's second convolution has a learned weight for each of the {own} correlations of its own volume."
+        return {"patch": reason, "temporal_range": reason}
+
     def neutral(self, features: torch.Tensor, carried: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
         """What leaves the block when it is switched off: the features untouched, and the volume that the next block was trained with."""
         return features, self.carry(self.join(self.correlate(self.reduce(features)), carried))

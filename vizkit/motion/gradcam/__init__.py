@@ -33,6 +33,7 @@ VIEW = MotionModule(
     figure="vizkit.motion.gradcam.figure:draw",
     unavailable="vizkit.motion.gradcam.analysis:unavailable",
     score="vizkit.motion.gradcam.score:score",
+    no_difference="vizkit.motion.gradcam.figure:no_difference",
     judge="vizkit.motion.gradcam.score:judge",
     headline="energy_in_actor",
     how_to_read=(

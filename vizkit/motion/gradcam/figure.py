@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -62,7 +63,7 @@ def draw(result: ClassAttention, **look: object) -> FigureSpec:
     keys: tuple[Key, ...] = ()
     if limits:
         rule = "raw values, one scale for all frames" if style.limit is None else "raw values, a scale given for several pictures"
-        keys = (ColorBarKey(_bar_label(result, style), limits, colors, rule),)
+        keys = (ColorBarKey(_bar_label(result, style), limits, colors, rule, METHODS[result.volume.method].title),)
     return FigureSpec(
         title=title,
         caption=_caption(result, style, limits),
@@ -158,10 +159,10 @@ def _caption(result: ClassAttention, style: Look, limits: tuple[float, float] | 
     ]
     if limits:
         parts.append(f"Colours from {limits[0]:.3g} to {limits[1]:.3g}, one scale for all frames; values do not compare between networks.")
-    return " ".join((*parts, _time_map(result, style), f"Source frames {', '.join(map(str, result.clip.index))} of {source.clip}."))
+    return " ".join((*parts, time_map(result, style), f"Source frames {', '.join(map(str, result.clip.index))} of {source.clip}."))
 
 
-def _time_map(result: ClassAttention, style: Look) -> str:
+def time_map(result: ClassAttention, style: Look) -> str:
     """Which frames share a time step, and which frames a time step looks at."""
     steps, stride, frames = result.grid.shape[0], result.grid.stride_frames, len(result.clip.frames)
     if stride == 1:
@@ -207,3 +208,12 @@ def tabulate(result: ClassAttention) -> Table:
         place: tuple[float | str, float | str] = ("", "") if peak is None else (float(peak[0]), float(peak[1]))
         rows.append((step, step * result.grid.stride_frames, low, high, *numbers, *place))
     return Table(columns, tuple(rows))
+
+
+def no_difference(one: ClassAttention, other: ClassAttention, _look: Mapping[str, object]) -> str | None:
+    """Why a difference of two maps would mean nothing; None where it means something."""
+    if one.provenance.model_digest != other.provenance.model_digest:
+        return "Raw values of attention maps do not compare between networks: compare where the maps are bright. No difference is drawn."
+    if (one.volume.stage, one.volume.method) != (other.volume.stage, other.volume.method):
+        return "Raw values of attention maps do not compare between stages or methods: no difference is drawn."
+    return None

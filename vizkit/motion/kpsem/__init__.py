@@ -99,6 +99,7 @@ MODULE = MotionModule(
     figure="vizkit.motion.kpsem.figure:draw",
     unavailable="vizkit.motion.kpsem.analysis:unavailable",
     score="vizkit.motion.kpsem.score:score",
+    no_difference="vizkit.motion.kpsem.figure:no_difference",
     judge="vizkit.motion.kpsem.score:judge",
     headline="angular_error_deg",
     how_to_read=(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import numpy as np
@@ -311,3 +311,8 @@ def _ahead(result: KeyPointShifts, at: tuple[int, int, int, int]) -> tuple[float
     pixels = (float(part) for part in shift * result.grid.stride_px)
     match = (result.region_name(best), float(result.best_match[at]), best != at[1], float(result.region_weight[at]))
     return (*(float(part) for part in shift), *pixels, *match)
+
+
+def no_difference(_one: KeyPointShifts, _other: KeyPointShifts, _look: Mapping[str, object]) -> str | None:
+    """Why there is no difference of two pictures: crosses are no values."""
+    return "Key points are places, not values of a map: nothing is subtracted. The table lists those of both sides."

@@ -246,6 +246,13 @@ class KPSEM(nn.Module):
         embedded = [self.embed(self.regional_shifts(x, centre_xy), index) for index, centre_xy in enumerate(of_sets)]
         return self.reduce(torch.stack(embedded).sum(0)).to(x.dtype)
 
+    def fixed(self) -> dict[str, str]:
+        """Settings that the weights were made for, each with the reason."""
+        return {
+            "sets": f"there are {self.sets} learned embeddings, one for each set.",
+            "regions": f"an embedding takes the shifts of {self.regions} regions, 2 x {self.regions} numbers.",
+        }
+
     def neutral(self, x: torch.Tensor) -> torch.Tensor:
         """What leaves the module when it is switched off: a vector of zeros."""
         return x.new_zeros(len(x), self.out_features)

@@ -351,7 +351,7 @@ def _notes(run: ProbedRun, params: Params, numbers: NDArray[np.int64], rank: int
         notes.append(f"The last {left} of {len(run.clip.frames)} frames fill no segment of {frames} and are left out.")
     if any(len(set(run.clip.index[row].tolist())) < frames for row in numbers):
         notes.append(f"{COPIES}: nothing changes between copies of a frame.")
-    apart_s = float(np.median(np.diff(run.clip.times_s)[: frames - 1]))
+    apart_s = float(np.median(np.abs(np.diff(run.clip.times_s)[: frames - 1])))
     if apart_s > FAR_APART_S:
         notes.append(
             f"The frames of a segment lie {apart_s:.2g} s apart: things jump, and flow finds no match. Take frames that follow each other "

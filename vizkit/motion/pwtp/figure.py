@@ -24,6 +24,9 @@ SMALLEST = 1e-8
 LONGEST_SHARE, SHORTEST_PX = 99.0, 0.5
 """Percentile of the lengths that gets the full colour of the wheel, and the least length that does: noise stays pale."""
 GREY = 128
+COSINE, WEIGHT = "cosine to a constant", "weight"
+Spread = tuple[float, tuple[float, float]]
+"""q, and the smallest and largest value: what gets the full range of a display."""
 FLOWS = {"flow_px": "TV-L1", "flow_tvnet_px": "TVNet"}
 ORIGINS = {
     "own": "the projection of {model} ({origin} weights)",
@@ -48,6 +51,8 @@ class Look(Settings):
     """One range for all segments, so that brightness compares, or one for each."""
     segment: int = Field(0, ge=0, le=63)
     """Segment that is shown frame by frame."""
+    limits: dict[str, tuple[float, float]] = {}
+    """Ends of a key's scale, by what is written on it, to draw several pictures on one scale; its own range where none are given."""
 
 
 @dataclass(frozen=True)
@@ -128,15 +133,25 @@ def _visible(rule: Rule, limit: float, extent: tuple[float, float]) -> bool:
     return high - low >= SMALLEST
 
 
-def full_range(values: NDArray[Any]) -> tuple[float, tuple[float, float]]:
+def full_range(values: NDArray[Any]) -> Spread:
     """What gets the full range of a display: q, the 99.5th percentile of the absolute values, and the smallest and largest value."""
     return float(np.percentile(np.abs(values), SHARE)), (float(values.min()), float(values.max()))
 
 
-def _key(label: str, rule: Rule, limit: float, extent: tuple[float, float]) -> Key:
+def _said(label: str, rule: Rule) -> str:
+    """What is written on the key of a display."""
+    return label if rule == "abs" else f"{label}, {rule}"
+
+
+def _spread(values: NDArray[Any], label: str, rule: Rule, style: Look) -> Spread:
+    """What gets the full range of a display: what was set for it, or :func:`full_range`."""
+    given = style.limits.get(_said(label, rule))
+    return full_range(values) if given is None else (given[1], given)
+
+
+def _key(label: str, rule: Rule, shown: Spread, extent: tuple[float, float]) -> Key:
     """The key of a display, with the raw range of what was rescaled."""
-    said = label if rule == "abs" else f"{label}, {rule}"
-    return ColorBarKey(said, _ends(rule, limit, extent), "gray", f"each channel; raw {_range(extent)}")
+    return ColorBarKey(_said(label, rule), _ends(rule, *shown), "gray", f"each channel; raw {_range(extent)}")
 
 
 def _range(extent: tuple[float, float]) -> str:
@@ -147,17 +162,18 @@ def _shown(columns: Sequence[_Column], style: Look) -> tuple[list[list[tuple[str
     """For each column its pictures with their titles, then the keys, and the columns without anything to show."""
     pictures, keys, flat = [], [], []
     for column in columns:
-        limit, extent = full_range(column.values)
-        own = [full_range(values) for values in column.values] if style.scale == "segment" else [(limit, extent)] * len(column.values)
+        extent = full_range(column.values)[1]
+        spread = _spread(column.values, column.name, column.rule, style)
+        own = [full_range(values) for values in column.values] if style.scale == "segment" else [spread] * len(column.values)
         drawn = []
         for values, (q, ends) in zip(column.values, own, strict=True):
             said = f" {_range(ends)}" if style.scale == "segment" else ""
             drawn.append((f"{column.title}{said}", displayed(values, column.rule, q, ends)))
         pictures.append(drawn)
-        if not _visible(column.rule, limit, extent):
+        if not _visible(column.rule, *spread):
             flat.append(column.name)
         elif style.scale == "clip":
-            keys.append(_key(column.name, column.rule, limit, extent))
+            keys.append(_key(column.name, column.rule, spread, extent))
     return pictures, keys, flat
 
 
@@ -174,15 +190,15 @@ def _comparison(result: DynamicAppearance, style: Look) -> tuple[list[Panel], li
         _Column("difference", "RGB diff.", "mean |RGB difference|", np.abs(result.rgb_difference).mean(1), "abs"),
     ]
     pictures, keys, flat = _shown(columns, style)
-    flows, longest_px = _flows(result)
+    flows, longest_px = _flows(result, style)
     panels = []
     for segment, numbers in enumerate(result.frame_number.tolist()):
         row, first = 2 * segment, numbers[0]
         panels += [_frame_panel(result, number, row, place) for place, number in enumerate(numbers)]
         layers: list[tuple[str, str, tuple[Layer, ...]]] = [
-            ("mean", "mean frame", (ImageLayer(_mean_frame(result, segment)),)),
-            ("static", "static part", (ImageLayer(_static_picture(result, segment)),)),
-            ("cosine", "cosine", (_cosine(result, segment),)),
+            ("mean", "mean frame", (_made(_mean_frame(result, segment)),)),
+            ("static", "static part", (_made(_static_picture(result, segment)),)),
+            ("cosine", "cosine", (_cosine(result, segment, style),)),
         ]
         layers += [(column.view, *_titled(drawn[segment])) for column, drawn in zip(columns, pictures, strict=True)]
         middle = (len(numbers) - 1) // 2
@@ -191,12 +207,17 @@ def _comparison(result: DynamicAppearance, style: Look) -> tuple[list[Panel], li
             said = title if segment == 0 or style.scale == "segment" else ""
             heading = f"segment {segment}" if place == 0 else ""
             panels.append(Panel(f"{view} {segment}", said, _size_wh(result), row + 1, place, drawn_layers, first, view, heading))
-    keys.insert(0, ColorBarKey("cosine to a constant", _cosine_limits(result), "viridis", "1: what never changes vanishes"))
+    keys.insert(0, ColorBarKey(COSINE, _cosine_limits(result, style), "viridis", "1: what never changes vanishes"))
     return panels, [*keys, *(WheelKey(title, longest_px) for _, title, _ in flows)], flat
 
 
 def _titled(drawn: tuple[str, NDArray[np.uint8]]) -> tuple[str, tuple[Layer, ...]]:
-    return drawn[0], (ImageLayer(drawn[1]),)
+    return drawn[0], (_made(drawn[1]),)
+
+
+def _made(pixels: NDArray[np.uint8]) -> ImageLayer:
+    """A picture that is no frame of the clip."""
+    return ImageLayer(pixels, "picture")
 
 
 def _frame_panel(result: DynamicAppearance, number: int, row: int, place: int) -> Panel:
@@ -219,20 +240,21 @@ def _static_picture(result: DynamicAppearance, segment: int) -> NDArray[np.uint8
     return np.rint(255 * np.clip(frames.mean(0) - result.dynamic[segment] * result.std, 0, 1)).astype(np.uint8)
 
 
-def _cosine(result: DynamicAppearance, segment: int) -> HeatLayer:
-    return HeatLayer(result.cosine[segment], 0.0, 1.0, _cosine_limits(result), "cosine to a constant", colors="viridis", opacity=1.0)
+def _cosine(result: DynamicAppearance, segment: int, style: Look) -> HeatLayer:
+    return HeatLayer(result.cosine[segment], 0.0, 1.0, _cosine_limits(result, style), COSINE, colors="viridis", opacity=1.0)
 
 
-def _cosine_limits(result: DynamicAppearance) -> tuple[float, float]:
-    """From the smallest value, rounded down to a twentieth, to 1."""
-    return min(float(np.floor(20 * result.cosine.min()) / 20), 0.95), 1.0
+def _cosine_limits(result: DynamicAppearance, style: Look) -> tuple[float, float]:
+    """From the smallest value, rounded down to a twentieth, to 1, or what was set."""
+    return style.limits.get(COSINE, (min(float(np.floor(20 * result.cosine.min()) / 20), 0.95), 1.0))
 
 
-def _flows(result: DynamicAppearance) -> tuple[list[tuple[str, str, Pictures]], float]:
-    """The flows that there are, and the length that gets the full colour in all of them."""
+def _flows(result: DynamicAppearance, style: Look) -> tuple[list[tuple[str, str, Pictures]], float]:
+    """The flows that there are, and the length that gets the full colour in all of them, which may have been set."""
     found = [(name, title, getattr(result, name)) for name, title in FLOWS.items() if getattr(result, name) is not None]
     lengths = [np.percentile(np.hypot(*np.moveaxis(flow, -1, 0)), LONGEST_SHARE) for _, _, flow in found]
-    return found, max([SHORTEST_PX, *(float(length) for length in lengths)])
+    given = [style.limits[title][1] for _, title, _ in found if title in style.limits]
+    return found, max(given or [SHORTEST_PX, *(float(length) for length in lengths)])
 
 
 def _flow_layer(flow: Pictures, longest_px: float, name: str) -> MotionLayer:
@@ -246,16 +268,16 @@ def _segment(result: DynamicAppearance, style: Look) -> tuple[list[Panel], list[
     """A row for each frame of a segment: the frame, its static part, its residual, how much it adds, and its flow."""
     segment, numbers = style.segment, result.frame_number[style.segment].tolist()
     residual, weight = result.residual[segment], result.weight[segment]
-    limit, extent = full_range(residual)
-    largest = max(float(np.abs(weight).max()), SMALLEST)
-    flows, longest_px = _flows(result)
+    extent, spread = full_range(residual)[1], _spread(residual, "residual", style.rule, style)
+    largest = style.limits[WEIGHT][1] if WEIGHT in style.limits else max(float(np.abs(weight).max()), SMALLEST)
+    flows, longest_px = _flows(result, style)
     panels = []
     for place, number in enumerate(numbers):
         layers: list[tuple[str, str, tuple[Layer, ...]]] = [
             ("frames", "frames", (ImageLayer(result.clip.frames[number]),)),
-            ("static", "static part", (ImageLayer(_static_part(result, segment, place)),)),
-            ("residual", f"residual, {style.rule}", (ImageLayer(displayed(residual[place], style.rule, limit, extent)),)),
-            ("weight", "weight", (HeatLayer(weight[place], 0.0, 1.0, (-largest, largest), "weight", colors="diverging", opacity=1.0),)),
+            ("static", "static part", (_made(_static_part(result, segment, place)),)),
+            ("residual", f"residual, {style.rule}", (_made(displayed(residual[place], style.rule, *spread)),)),
+            ("weight", "weight", (HeatLayer(weight[place], 0.0, 1.0, (-largest, largest), WEIGHT, colors="diverging", opacity=1.0),)),
         ]
         if place + 1 < len(numbers):
             layers += [(name, title, (_flow_layer(flow[segment, place], longest_px, title),)) for name, title, flow in flows]
@@ -263,9 +285,9 @@ def _segment(result: DynamicAppearance, style: Look) -> tuple[list[Panel], list[
             heading = f"t = {number}" if column == 0 else ""
             name = f"{'frame' if view == 'frames' else view} {number}"
             panels.append(Panel(name, title if place == 0 else "", _size_wh(result), place, column, drawn, number, view, heading))
-    shown = _visible(style.rule, limit, extent)
-    keys: list[Key] = [_key("residual", style.rule, limit, extent)] if shown else []
-    keys.append(ColorBarKey("weight", (-largest, largest), "diverging", "of a frame in dynamic appearance, times the segment's frames"))
+    shown = _visible(style.rule, *spread)
+    keys: list[Key] = [_key("residual", style.rule, spread, extent)] if shown else []
+    keys.append(ColorBarKey(WEIGHT, (-largest, largest), "diverging", "of a frame in dynamic appearance, times the segment's frames"))
     return panels, [*keys, *(WheelKey(title, longest_px) for _, title, _ in flows)], [] if shown else ["residual"]
 
 
@@ -283,7 +305,7 @@ def _noise(result: DynamicAppearance) -> list[str]:
     limit, step = full_range(result.dynamic)[0], 1 / (255 * max(result.std))
     if limit < SMALLEST or limit >= step:
         return []
-    return [f"Dynamic appearance (q = {limit:.2g}) stays below one step of 8-bit colours ({step:.2g}): what its pictures show is noise."]
+    return [f"Dynamic appearance (q = {limit:.2g}) stays below one step of 8-bit colours ({step:.2g}): rounding shows in it too."]
 
 
 def _title(result: DynamicAppearance, style: Look) -> str:

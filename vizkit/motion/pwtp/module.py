@@ -204,6 +204,11 @@ class PWTP(nn.Module):
         """[B, C, T, H, W] -> dynamic appearance, the mean of the residual over time: [B, C, H, W]."""
         return self.separate(x)[1].mean(2)
 
+    def fixed(self) -> dict[str, str]:
+        """Settings that the weights were made for, each with the reason."""
+        reason = f"the last convolution gives {self.frames} frames x {self.rank} dimensions at every pixel."
+        return {"frames": reason, "rank": reason}
+
     @staticmethod
     def neutral(x: torch.Tensor) -> torch.Tensor:
         """What a backbone sees when the projection is switched off: the middle frame, [B, C, T, H, W] -> [B, C, H, W]."""

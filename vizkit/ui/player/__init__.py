@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,20 @@ from vizkit.ui.player.payload import figure_payload
 __all__ = ["Pick", "PlayerLayout", "figure_payload", "player"]
 
 _HERE = Path(__file__).parent
-MODULES = ("layout.js", "arcs.js", "cells.js", "draw.js", "readout.js", "controls.js", "player.js")
+MODULES = (
+    "layout.js",
+    "arcs.js",
+    "cells.js",
+    "draw.js",
+    "readout.js",
+    "cursor.js",
+    "keys.js",
+    "controls.js",
+    "layers.js",
+    "read.js",
+    "wipe.js",
+    "player.js",
+)
 """In an order in which each uses only earlier ones."""
 _mount = st.components.v2.component(
     "vizkit_player",
@@ -51,6 +64,10 @@ def player(
     busy: str = "",
     playing: bool = False,
     layout: PlayerLayout = "strip",
+    points: Sequence[tuple[int, float, float]] = (),
+    layers: Mapping[str, Any] | None = None,
+    on_layers: Callable[[Mapping[str, Any]], None] | None = None,
+    wipe: bool = False,
 ) -> None:
     """Show a figure in the player.
 
@@ -60,9 +77,23 @@ def player(
         on_pick: called with the click before the page runs again; without it the panels cannot be clicked.
         busy: shown over the picture while a newer one is being computed.
         playing: start to play when the component appears.
+        points: picked places (sampled frame, model pixels), drawn with a colour and a number each over the frames.
+        layers: what was set for the layers when the component appears, as ``on_layers`` heard it.
+        on_layers: called with what the reader has set, by names of layers, once the list of layers has been left; the browser sends
+            it, so it can be anything.
+        wipe: show what two runs have in common in one large panel, with a divider between them.
         layout: ``"strip"`` gives the space to the film strip, ``"film"`` to the large view; ``"still"`` has no large view.
     """
-    options = {"busy": busy, "playing": playing, "layout": layout, "pickable": on_pick is not None, "picking": "computing …"}
+    options: dict[str, Any] = {
+        "busy": busy,
+        "playing": playing,
+        "layout": layout,
+        "pickable": on_pick is not None,
+        "picking": "computing …",
+        "wipe": wipe,
+        "points": [list(point) for point in points],
+        "layers": dict(layers or {}),
+    }
     # Other data after each click: the component hears that it was answered even where the figure stays the same.
     options["answered"] = ((st.session_state.get(key) or {}).get("pick") or {}).get("number", 0)
 
@@ -71,4 +102,9 @@ def player(
         if pick and on_pick is not None:
             on_pick(Pick(str(pick["view"]), int(pick["frame"]), float(pick["x"]), float(pick["y"]), str(pick["panel"])))
 
-    _mount(key=key, data={"figure": figure, "options": options}, on_pick_change=picked)
+    def dressed() -> None:
+        chosen = st.session_state[key].get("layers")
+        if isinstance(chosen, dict) and on_layers is not None:
+            on_layers(chosen)
+
+    _mount(key=key, data={"figure": figure, "options": options}, on_pick_change=picked, on_layers_change=dressed)

@@ -6,6 +6,7 @@ const BOW_PX = 0.1;
 const BOW_SHARE = 0.055;
 const HEAD_WIDTH = 0.9;
 const MAX_HEAD_PX = 16;
+const LINK_NEAR_PX = 7;
 
 /** @typedef {{start: number[], control: number[], end: number[], head: number}} Line a quadratic curve and its head's length */
 
@@ -80,8 +81,23 @@ export function angleOf({ control, end }) {
   return Math.atan2(end[1] - control[1], end[0] - control[0]);
 }
 
+/** The link under a pointer, as (layer, index), or null; `large`: in the large view, where links are drawn within their panel. */
+export function nearestLink(figure, layers, event, { box, boxes, panel }, large) {
+  let best = { distance: LINK_NEAR_PX };
+  figure.links.forEach((layer, order) => {
+    if (!layers.get(layer.name).visible) return;
+    for (let index = 0; index < layer.weight.length; index++) {
+      if (large && layer.from[index] !== box.panel) continue;
+      const line = large ? ownLine(layer, index, panel, box) : linkLine(figure, layer, index, boxes);
+      const distance = distanceTo(line, event.offsetX, event.offsetY);
+      if (distance <= best.distance) best = { distance, layer: order, index };
+    }
+  });
+  return best.layer === undefined ? null : best;
+}
+
 /** Distance in pixels from a place to a line. */
-export function distanceTo(arc, x, y) {
+function distanceTo(arc, x, y) {
   let nearest = Infinity;
   for (let step = 0; step <= 32; step++) {
     const [px, py] = pointOn(arc, step / 32);

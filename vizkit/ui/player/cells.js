@@ -4,21 +4,46 @@ const SIDE_PX = 224;
 
 /** @typedef {{w: number, h: number, origin: number, stride: number, smooth: boolean}} Cells a layer of the payload, its planes unpacked */
 
-const pictures = new WeakMap();
+/** Of each layer its pixels' values, and its picture with the look that it was coloured for. */
+const [grids, pictures] = [new WeakMap(), new WeakMap()];
 
-/** A layer's picture on its panel, at least SIDE_PX pixels across; made once. */
-export function cellPicture(figure, layer, panel) {
-  if (pictures.has(layer)) return pictures.get(layer);
+/**
+ * A layer's picture on its panel, at least SIDE_PX pixels across. Its values are interpolated once; another look only colours them again.
+ * @param {{limits: ?number[], colors: ?string, reach: number}} set what the reader has set
+ */
+export function cellPicture(figure, layer, panel, set) {
+  const look = `${set.limits} ${set.colors} ${set.reach}`;
+  const made = pictures.get(layer);
+  if (made && made.look === look) return made.canvas;
   const factor = Math.ceil(SIDE_PX / Math.max(panel.w, panel.h));
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [panel.w * factor, panel.h * factor];
   const context = canvas.getContext("2d");
   const picture = context.createImageData(canvas.width, canvas.height);
-  const paint = layer.kind === "heat" ? heatPainter(figure, layer) : motionPainter(figure, layer);
-  eachPixel(layer, panel, canvas.width, canvas.height, (pixel, values) => paint(picture.data, 4 * pixel, values));
+  const paint = layer.kind === "heat" ? heatPainter(figure, layer, set) : motionPainter(figure, layer, set);
+  const { planes, known } = onPixels(layer, panel, canvas.width, canvas.height);
+  const values = new Float64Array(planes.length);
+  for (let pixel = 0; pixel < known.length; pixel++) {
+    for (let plane = 0; plane < planes.length; plane++) values[plane] = planes[plane][pixel];
+    paint(picture.data, 4 * pixel, known[pixel] ? values : null);
+  }
   context.putImageData(picture, 0, 0);
-  pictures.set(layer, canvas);
+  pictures.set(layer, { look, canvas });
   return canvas;
+}
+
+/** A layer's planes on the pixels of its picture, and where they are known; worked out once. */
+function onPixels(layer, panel, wide, high) {
+  if (grids.has(layer)) return grids.get(layer);
+  const planes = planesOf(layer).map(() => new Float64Array(wide * high));
+  const known = new Uint8Array(wide * high);
+  eachPixel(layer, panel, wide, high, (pixel, values) => {
+    if (!values) return;
+    known[pixel] = 1;
+    for (let plane = 0; plane < planes.length; plane++) planes[plane][pixel] = values[plane];
+  });
+  grids.set(layer, { planes, known });
+  return grids.get(layer);
 }
 
 /** The planes of a layer, each a number per cell. */
@@ -76,8 +101,9 @@ function blend(planes, known, width, row, column, values) {
 }
 
 /** 256 equal bins between the limits, as everywhere else; transparent where nothing is known. */
-function heatPainter(figure, { limits: [low, high], colors }) {
-  const table = figure.luts[colors];
+function heatPainter(figure, layer, set) {
+  const [low, high] = set.limits || layer.limits;
+  const table = figure.luts[set.colors || layer.colors];
   return (data, at, values) => {
     if (!values) return;
     const bin = Math.min(Math.floor(256 * Math.min(Math.max((values[0] - low) / (high - low), 0), 1)), 255);
@@ -87,7 +113,8 @@ function heatPainter(figure, { limits: [low, high], colors }) {
 }
 
 /** The wheel's colour mixed with white, or as opaque over the picture below as it is sure. */
-function motionPainter(figure, { longest, backdrop }) {
+function motionPainter(figure, { longest: full, backdrop }, { reach }) {
+  const longest = full * reach;
   const color = new Uint8Array(3);
   return (data, at, values) => {
     const share = values ? Math.min(Math.max(values[2], 0), 1) : 0;

@@ -12,19 +12,20 @@ const SHORTCUTS = [
   ["Shift + arrow keys", "move the cross hair by one cell"],
   ["Enter", "pick the cell under the cross hair"],
   ["O (hold)", "bare frames, no overlays"],
+  ["1 to 9", "show or hide a layer of the list"],
   ["?", "this sheet"],
 ];
 
 /**
  * Build the component's elements once.
- * @param {Object} on listeners: play, step, seek, speed, loop, layer, opacity
+ * @param {Object} on listeners: play, step, seek, speed, loop
  * @returns {Object<string, HTMLElement>} the elements that are touched later
  */
 export function buildView(on) {
   const strip = el("canvas", { class: "strip", tabindex: "0", role: "application", "aria-describedby": "alt" });
   const large = el("canvas", { class: "large", "aria-hidden": "true" });
   const veil = el("div", { class: "veil", role: "status" });
-  const tip = el("div", { class: "tip", hidden: true });
+  const tip = el("div", { class: "tip", role: "status", hidden: true });
   const alt = el("p", { id: "alt", class: "unseen" });
   const layers = el("div", { class: "layers", role: "group", "aria-label": "Layers" });
   const keys = el("div", { class: "keys" });
@@ -75,46 +76,37 @@ export function syncTransport(view, figure, state) {
   view.bar.hidden = last < 1;
 }
 
-/** One row per layer: a check box, what its marks look like, its name, its opacity. Rebuilt when the figure has other layers. */
-export function buildLayers(view, figure, layers, on) {
-  const rows = figure.layerList.map(({ name, role, kind, marker, head }) => {
-    const set = layers.get(name);
-    const check = el("input", { type: "checkbox", checked: set.visible, onchange: () => on.layer(name, check.checked) });
-    const slider = el("input", {
-      type: "range", min: 0, max: 100, step: 5, value: Math.round(set.opacity * 100), title: "Opacity",
-      "aria-label": `Opacity of ${name}`, oninput: () => on.opacity(name, Number(slider.value) / 100),
-    });
-    const text = el("span", { title: name }, name);
-    return el("div", { class: "layer" }, el("label", {}, check, role ? sampleOf(figure.roles[role], kind === "arrows" && !head ? "lines" : kind, marker) : "", text), slider);
-  });
-  view.layers.replaceChildren(...rows);
-  view.layers.hidden = rows.length < 2;
-}
-
 /** Draw the colour bars, wheels and legends of the figure; a legend that only repeats the layers is left out. */
-export function buildKeys(view, figure) {
+export function buildKeys(view, figure, layers) {
   const makers = { bar: colorBar, wheel: colorWheel, legend: legend };
   const listed = new Set(figure.layerList.map((layer) => layer.role));
   const keys = figure.keys.filter((key) => key.kind !== "legend" || !key.entries.every(([role]) => listed.has(role)));
-  view.keys.replaceChildren(...keys.map((key) => makers[key.kind](key, figure)));
+  view.keys.replaceChildren(...keys.map((key) => makers[key.kind](key, figure, layers)));
 }
 
-function colorBar(key, figure) {
+function colorBar(key, figure, layers) {
+  const { visible = true, limits, colors: map } = layers.get(key.layer) || {};
+  const [low, high] = limits || key.limits;
   const canvas = el("canvas", { class: "bar", "aria-hidden": "true" });
   const context = sizeCanvas(canvas, 256, 10);
-  const colors = figure.luts[key.colors];
+  const colors = figure.luts[map || key.colors];
   for (let step = 0; step < 256; step++) {
     context.fillStyle = `rgb(${colors[3 * step]}, ${colors[3 * step + 1]}, ${colors[3 * step + 2]})`;
     context.fillRect(step, 0, 1.5, 10);
   }
-  const ends = el("div", { class: "ends" }, el("span", {}, readable(key.limits[0])), el("span", {}, readable(key.limits[1])));
-  return el("div", { class: "key" }, caption(key.label, key.note), canvas, ends);
+  const ends = el("div", { class: "ends" }, el("span", {}, readable(low)), el("span", {}, readable(high)));
+  return el("div", { class: "key", "data-hidden": String(!visible) }, caption(key.label, key.note), canvas, ends);
 }
 
-function colorWheel(key) {
+function colorWheel(key, figure, layers) {
+  const sets = key.layers.map((name) => layers.get(name) || { visible: true, reach: 1 });
+  const lines = key.lines.map((line, place) => {
+    const { reach } = sets[Math.min(place, sets.length - 1)];
+    return reach === 1 || (sets.length === 1 && !place) ? line : `${line} \u00d7 ${reach}`;
+  });
   const disc = el("img", { src: key.src, alt: "", class: "wheel" });
   const words = ["up", "left", "right", "down"].map((word) => el("small", { class: word }, word));
-  return el("div", { class: "key wheels" }, el("div", { class: "disc" }, disc, ...words), el("div", {}, ...key.lines.map((line) => el("div", {}, line))));
+  return el("div", { class: "key wheels", "data-hidden": String(sets.every(({ visible }) => !visible)) }, el("div", { class: "disc" }, disc, ...words), el("div", {}, ...lines.map((line) => el("div", {}, line))));
 }
 
 function legend(key, figure) {
@@ -132,7 +124,7 @@ function markerOf(figure, role) {
 }
 
 /** A small canvas that shows one mark of a role on its casing. */
-function sampleOf(style, kind, marker) {
+export function sampleOf(style, kind, marker) {
   const canvas = el("canvas", { class: "sample", "aria-hidden": "true" });
   const context = sizeCanvas(canvas, 30, 14);
   if (kind === "points") mark(context, marker || "square", 15, 7, 10, style);

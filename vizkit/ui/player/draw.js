@@ -10,6 +10,9 @@ const SHORT_PX = 40;
 const CASING_OPACITY = 0.7;
 const FILL_OPACITY = 0.7;
 const TITLE_FONT_PX = 12;
+const CURSOR_STYLE = { color: "#111111", casing: "#ffffff", width: 0.5 };
+/** Okabe and Ito's colours that black letters can be read on; the number tells points of one colour apart. */
+const POINT_COLORS = ["#e69f00", "#56b4e9", "#f0e442", "#2fbf94", "#ff8a50", "#e6a0c8", "#ffffff", "#b0b0b0"];
 /** Ends of the arms of marks, for half a side of 1: the same as in print. */
 const ARMS = {
   cross: [[-0.8, -0.8], [0.8, 0.8], [-0.8, 0.8], [0.8, -0.8]],
@@ -27,7 +30,8 @@ const ARMS = {
  * @property {number} frame the current frame
  * @property {?number} group the query whose arrows stand out
  * @property {?{layer: number, index: number}} link the arrow under the pointer
- * @property {?{x: number, y: number, w: number, h: number}} cursor linked cross hair, in pixels of panels of this size
+ * @property {?Object} cursor linked cross hair, in pixels of panels of its size, with what the cell under it looks at
+ * @property {number[][]} points picked places (frame, x, y)
  * @property {number} focus the panel that was clicked last
  * @property {boolean} grid the strip keeps the figure's rows and columns
  * @property {boolean} bare overlays are held back
@@ -44,6 +48,7 @@ export function paintStrip(context, scene, placement) {
   if (!scene.bare) {
     scene.figure.links.forEach((layer, order) => paintLinks(context, scene, layer, order, placement.boxes));
     for (const box of placement.boxes) paintPoints(context, scene, box);
+    for (const box of placement.boxes) paintPicked(context, scene, box);
   }
   for (const box of placement.boxes) {
     paintFrameLine(context, scene, box);
@@ -60,6 +65,7 @@ export function paintLarge(context, scene, { boxes }) {
     if (!scene.bare) {
       scene.figure.links.forEach((layer, order) => paintOwnLinks(context, scene, layer, order, box));
       paintPoints(context, scene, box);
+      paintPicked(context, scene, box);
     }
     paintCursor(context, scene, box);
   }
@@ -118,7 +124,7 @@ function paintPanel(context, scene, box) {
     if (!set.visible || (scene.bare && pictured && layer.kind !== "image")) continue;
     context.globalAlpha = set.opacity;
     if (layer.kind === "image") paintImage(context, scene, layer, box);
-    if (layer.kind === "heat" || layer.kind === "motion") paintCells(context, scene, layer, panel, box);
+    if (layer.kind === "heat" || layer.kind === "motion") paintCells(context, scene, layer, panel, box, set);
     if (layer.kind === "polygons") paintPolygons(context, scene, layer, panel, box);
     if (layer.kind === "arrows") paintArrows(context, scene, layer, panel, box);
   }
@@ -133,9 +139,9 @@ function paintImage(context, scene, layer, box) {
   context.drawImage(scene.sprite, x, y, w, h, box.x, box.y, box.w, box.h);
 }
 
-function paintCells(context, scene, layer, panel, box) {
+function paintCells(context, scene, layer, panel, box, set) {
   context.imageSmoothingEnabled = layer.smooth;
-  context.drawImage(cellPicture(scene.figure, layer, panel), box.x, box.y, box.w, box.h);
+  context.drawImage(cellPicture(scene.figure, layer, panel, set), box.x, box.y, box.w, box.h);
 }
 
 function paintPolygons(context, scene, layer, panel, box) {
@@ -287,6 +293,50 @@ function paintCursor(context, { figure, cursor, aim }, box) {
   const panel = figure.panels[box.panel];
   if (!cursor || cursor.w !== panel.w || cursor.h !== panel.h) return;
   if (!aim && !panel.layers.some((layer) => layer.kind === "image" || layer.kind === "motion")) return;
+  if (cursor.field) paintField(context, cursor, panel, box);
   const [x, y] = toCanvas(box, panel, cursor.x, cursor.y);
-  mark(context, "plus", x, y, 11, { color: "#111111", casing: "#ffffff", width: 0.5 });
+  mark(context, "plus", x, y, 11, CURSOR_STYLE);
+}
+
+/** The box that the cell under the cursor looks at: solid on its own frame, dashed on the others that it sees. */
+function paintField(context, { field, frame }, panel, box) {
+  if (panel.frame === null || panel.frame < field.frames[0] || panel.frame > field.frames[1]) return;
+  const [left, top] = toCanvas(box, panel, field.left - 0.5, field.top - 0.5);
+  const [right, bottom] = toCanvas(box, panel, field.right + 0.5, field.bottom + 0.5);
+  context.save();
+  context.beginPath();
+  context.rect(box.x, box.y, box.w, box.h);
+  context.clip();
+  context.beginPath();
+  context.rect(left, top, right - left, bottom - top);
+  strokeTwice(context, CURSOR_STYLE, 1.3, panel.frame === frame ? [] : [4, 3]);
+  context.restore();
+}
+
+/** The picked places on their frames: a colour and a number each, so that they can be told apart without the colour. */
+function paintPicked(context, { figure, points, look }, box) {
+  const panel = figure.panels[box.panel];
+  if (!figure.source || panel.w !== figure.source.size[0] || panel.h !== figure.source.size[1]) return;
+  points.forEach(([frame, x, y], number) => {
+    if (frame !== panel.frame) return;
+    const [across, down] = toCanvas(box, panel, x, y);
+    const color = POINT_COLORS[number % POINT_COLORS.length];
+    mark(context, "circle", across, down, 9, { color, casing: "#000000", width: 0.8 });
+    badge(context, String(number + 1), across, down, color, box, look.font);
+  });
+}
+
+/** A point's number beside it, inside its panel. */
+function badge(context, text, x, y, color, box, font) {
+  const [half, radius] = [4 + 3 * text.length, 8];
+  const across = x + 7 + 2 * half > box.x + box.w ? x - 7 - half : x + 7 + half;
+  const down = y - 7 - 2 * radius < box.y ? y + 7 + radius : y - 7 - radius;
+  Object.assign(context, { globalAlpha: 1, fillStyle: color, strokeStyle: "#000000", lineWidth: 1 });
+  context.setLineDash([]);
+  context.beginPath();
+  context.roundRect(across - half, down - radius, 2 * half, 2 * radius, radius);
+  context.fill();
+  context.stroke();
+  Object.assign(context, { font: `700 11px ${font}`, fillStyle: "#000000", textAlign: "center", textBaseline: "middle" });
+  context.fillText(text, across, down + 0.5);
 }

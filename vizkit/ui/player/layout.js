@@ -6,6 +6,10 @@ const LARGEST_TILE = 380;
 const SMALLEST_TILE = 44;
 const GRID_GAP_SHARE = 0.1;
 const MOST_SIDE_BY_SIDE = 6;
+const WIDE_PX = 1120;
+const GRID_PX = 720;
+const GRID_SIDE_PX = 280;
+const PAIRED_SHARE = 0.45;
 
 /**
  * @typedef {{x: number, y: number, w: number, h: number, panel: number}} Box
@@ -18,13 +22,45 @@ export function isGrid(panels) {
 }
 
 /**
+ * What stands where: the strip or the figure's own grid, and beside it or below it the large view.
+ * @param {Object[]} panels of the payload
+ * @param {"strip"|"film"|"still"} wish how the space is used
+ * @param {number} width CSS pixels
+ * @param {number} indent room at the left of a grid for its rows' titles
+ * @returns {{layout: string, placement: Placement, large: {width: number, tallest: number}}}
+ */
+export function planOf(panels, wish, width, indent) {
+  if (wish === "still") return { layout: "still", placement: placeGrid(panels, width, Infinity, indent), large: { width, tallest: width } };
+  return isGrid(panels) ? gridPlan(panels, width, indent) : stripPlan(panels, width, wish === "film");
+}
+
+/** A film strip beside or above the large view. */
+function stripPlan(panels, width, film) {
+  const wide = film || width >= WIDE_PX;
+  const side = Math.min(wide ? Math.round(width * (film ? 0.42 : 0.25)) : 280, 460, width);
+  const tallest = film ? side + TITLE + 1 : Math.max(420, Math.min(window.innerHeight * 0.72, 640));
+  const placement = placeStrip(panels, wide ? width - side - 20 : width, tallest);
+  return { layout: film ? "film" : wide ? "wide" : "stacked", placement, large: { width: side, tallest: side } };
+}
+
+/** The figure's own grid, small enough to be seen whole, and beside it the current frame's panels in large. */
+function gridPlan(panels, width, indent) {
+  const beside = width >= GRID_PX;
+  const tallest = Math.max(420, Math.min(window.innerHeight * 0.76, 720));
+  const most = panels.some((panel) => panel.pair) ? width * PAIRED_SHARE : width - GRID_SIDE_PX - 20;
+  const placement = placeGrid(panels, beside ? most : width, tallest, indent);
+  const rest = beside ? width - Math.ceil(placement.width) - 20 : width;
+  return { layout: beside ? "grid" : "stacked", placement, large: { width: rest, tallest: Math.min(tallest, rest) } };
+}
+
+/**
  * Place the frames of one view from left to right, in as many columns as make the tiles largest within the width and height at hand.
  * @param {Object[]} panels of the payload
  * @param {number} width CSS pixels
  * @param {number} tallest CSS pixels that the strip should not exceed
  * @returns {Placement}
  */
-export function placeStrip(panels, width, tallest) {
+function placeStrip(panels, width, tallest) {
   const aspect = Math.max(...panels.map((panel) => panel.h / panel.w));
   let best = null;
   for (let columns = 1; columns <= panels.length; columns++) {
@@ -49,7 +85,7 @@ export function placeStrip(panels, width, tallest) {
  * @param {number} indent room at the left for the rows' titles
  * @returns {Placement}
  */
-export function placeGrid(panels, width, tallest, indent) {
+function placeGrid(panels, width, tallest, indent) {
   const ordered = (name) => [...new Set(panels.map((panel) => panel[name]))].sort((one, other) => one - other);
   const [rows, columns] = [ordered("row"), ordered("column")];
   const pitch = (width - indent) / columns.length;

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vizkit.contracts import Grid
+from vizkit.contracts import Grid, ReceptiveField, SampledClip
 from vizkit.figure.encode import color_table, wheel_colors, wheel_hues
+from vizkit.figure.layers import CHOICES, SIGNED
 from vizkit.figure.spec import (
     ArrowLayer,
     ColorBarKey,
@@ -39,7 +40,15 @@ SLOWEST_FPS, FASTEST_FPS = 3.0, 12.0
 WHEEL_PX = 96
 
 
-def figure_payload(spec: FigureSpec, *, times_s: Sequence[float] = (), clip_digest: str = "", grid: Grid | None = None) -> dict[str, Any]:
+def figure_payload(
+    spec: FigureSpec,
+    *,
+    times_s: Sequence[float] = (),
+    clip_digest: str = "",
+    grid: Grid | None = None,
+    frames: SampledClip | None = None,
+    fields: Mapping[str, ReceptiveField] | None = None,
+) -> dict[str, Any]:
     """Turn a figure into what the player draws.
 
     Args:
@@ -47,6 +56,8 @@ def figure_payload(spec: FigureSpec, *, times_s: Sequence[float] = (), clip_dige
         times_s: time of every sampled frame in seconds; sets the pace and the readout.
         clip_digest: links the player's time cursor with a timeline of the same clip.
         grid: cells that the pointer reads and the keyboard's cross hair steps over.
+        frames: the frames, for the way from a pixel to the source.
+        fields: what a cell looks at, by stage; the grid's, or that of the view whose name is a stage's.
 
     Returns:
         A JSON-ready mapping; ``digest`` changes exactly when something else in it does.
@@ -63,6 +74,8 @@ def figure_payload(spec: FigureSpec, *, times_s: Sequence[float] = (), clip_dige
         "links": [_links(layer) for layer in spec.links],
         "keys": _keys(spec.keys),
         "luts": {name: _base64(color_table(name)) for name in _color_maps(spec)},
+        "source": None if frames is None else _source(frames),
+        "fields": {name: _field(field) for name, field in (fields or {}).items()},
         "wheel": _base64(wheel_hues().astype(np.uint8)),
         "themes": {name: _roles(theme) for name, theme in THEMES.items()},
         "frames": sorted({panel.frame for panel in spec.panels if panel.frame is not None}) or [0],
@@ -74,7 +87,24 @@ def figure_payload(spec: FigureSpec, *, times_s: Sequence[float] = (), clip_dige
 
 
 def _grid(grid: Grid) -> dict[str, Any]:
-    return {"origin": grid.origin_px, "stride": grid.stride_px, "rows": grid.shape[1], "columns": grid.shape[2]}
+    size = {"rows": grid.shape[1], "columns": grid.shape[2], "strideFrames": grid.stride_frames}
+    return {"origin": grid.origin_px, "stride": grid.stride_px, "place": grid.stage, **size}
+
+
+def _source(frames: SampledClip) -> dict[str, Any]:
+    """The way from a pixel of a sampled frame to the source."""
+    window = frames.window
+    return {
+        "size": [frames.frames.shape[2], frames.frames.shape[1]],
+        "scale": [round(part, 6) for part in window.scale_xy],
+        "offset": [round(part, 4) for part in window.offset_xy],
+        "index": frames.index.tolist(),
+    }
+
+
+def _field(field: ReceptiveField) -> dict[str, Any]:
+    ends = {"first": list(field.first_xy_px), "last": list(field.last_xy_px)}
+    return {**ends, "stride": field.stride_px, "frames": field.frames.tolist()}
 
 
 def _roles(theme: Theme) -> dict[str, Any]:
@@ -90,7 +120,7 @@ def _pace(times_s: Sequence[float]) -> float:
     """Frames per second at speed 1: the clip's own pace, kept where an eye can follow."""
     if len(times_s) < 2:
         return SLOWEST_FPS
-    step = float(np.median(np.diff(times_s)))
+    step = float(np.median(np.abs(np.diff(times_s))))
     return round(min(max(1 / step if step > 0 else FASTEST_FPS, SLOWEST_FPS), FASTEST_FPS), 3)
 
 
@@ -131,7 +161,7 @@ def _panel(panel: Panel, places: Mapping[Any, list[int]]) -> dict[str, Any]:
     width, height = panel.size_wh
     place = {"view": panel.view, "frame": panel.frame, "row": panel.row, "column": panel.column, "w": width, "h": height}
     layers = [_layer(layer, places) for layer in panel.layers]
-    return {"name": panel.name, "title": panel.title, "rowTitle": panel.row_title, **place, "layers": layers}
+    return {"name": panel.name, "title": panel.title, "rowTitle": panel.row_title, "pair": panel.pair, **place, "layers": layers}
 
 
 def _layer(layer: Layer, places: Mapping[Any, list[int]]) -> dict[str, Any]:
@@ -157,7 +187,7 @@ def _cells(layer: HeatLayer | MotionLayer, shape: tuple[int, ...]) -> dict[str, 
 
 
 def _heat(layer: HeatLayer) -> dict[str, Any]:
-    values = {"values": _base64(layer.values.astype("<f4")), "limits": list(layer.limits), "colors": layer.colors}
+    values = {"values": _base64(layer.values.astype("<f4")), "limits": list(layer.limits), "colors": layer.colors, "shown": layer.shown}
     return {"kind": "heat", **_cells(layer, layer.values.shape), **values}
 
 
@@ -187,8 +217,9 @@ def _links(layer: LinkLayer) -> dict[str, Any]:
 
 
 def _color_maps(spec: FigureSpec) -> list[Any]:
+    """Those of the figure, and those that a reader can choose for its maps."""
     heats = {layer.colors for panel in spec.panels for layer in panel.layers if isinstance(layer, HeatLayer)}
-    return sorted(heats | {key.colors for key in spec.keys if isinstance(key, ColorBarKey)})
+    return sorted(heats | ({*CHOICES, *SIGNED} if heats else set()) | {key.colors for key in spec.keys if isinstance(key, ColorBarKey)})
 
 
 def _keys(keys: Sequence[Key]) -> list[dict[str, Any]]:
@@ -199,11 +230,19 @@ def _keys(keys: Sequence[Key]) -> list[dict[str, Any]]:
 
 def _key(key: ColorBarKey | LegendKey) -> dict[str, Any]:
     if isinstance(key, ColorBarKey):
-        return {"kind": "bar", "label": key.label, "limits": list(key.limits), "colors": key.colors, "note": key.note}
+        return {
+            "kind": "bar",
+            "label": key.label,
+            "limits": list(key.limits),
+            "colors": key.colors,
+            "note": key.note,
+            "layer": key.layer or key.label,
+        }
     return {"kind": "legend", "sample": key.kind, "entries": [list(entry) for entry in key.entries], "markers": list(key.markers)}
 
 
 def _wheel(keys: Sequence[WheelKey]) -> dict[str, Any]:
     axis = np.linspace(-1, 1, WHEEL_PX)
     directions = np.stack(np.meshgrid(axis, axis), axis=-1)
-    return {"kind": "wheel", "lines": wheel_texts(keys), "src": _data_uri(wheel_colors(directions, 1.0), "png")}
+    layers = [key.layer or key.label for key in keys]
+    return {"kind": "wheel", "lines": wheel_texts(keys), "layers": layers, "src": _data_uri(wheel_colors(directions, 1.0), "png")}

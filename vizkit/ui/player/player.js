@@ -1,18 +1,20 @@
 /** The frame player: a film strip and a large view of any figure. Frames, arrows and text come as data, never as markup. */
 
-import { decodeBytes, decodeFloats, sizeCanvas } from "./dom.js";
-import { boxAt, isGrid, largePanels, placeGrid, placeLarge, placeStrip, toPanel } from "./layout.js";
-import { distanceTo, linkLine, ownLine } from "./arcs.js";
+import { sizeCanvas } from "./dom.js";
+import { boxAt, isGrid, largePanels, placeLarge, planOf, toCanvas, toPanel } from "./layout.js";
+import { nearestLink } from "./arcs.js";
 import { paintLarge, paintStrip, rowTitlesWidth } from "./draw.js";
 import { describe, gridOf } from "./readout.js";
-import { buildKeys, buildLayers, buildView, syncTransport } from "./controls.js";
+import { cursorAt, heard, placeOf, told } from "./cursor.js";
+import { buildKeys, buildView, syncTransport } from "./controls.js";
+import { actionOf } from "./keys.js";
+import { Layers, buildLayers } from "./layers.js";
+import { readFigure, readLook } from "./read.js";
+import { Wipe, firstFocus, pairedPanels } from "./wipe.js";
 
-const WIDE_PX = 1120;
-const GRID_PX = 720;
-const GRID_SIDE_PX = 280;
-const LINK_NEAR_PX = 7;
-const TITLE_PX = 20;
+const POINT_NEAR_PX = 8;
 const TICK = "vizkit-time";
+const CURSOR = "vizkit-cursor";
 
 const players = new WeakMap();
 
@@ -28,9 +30,11 @@ class Player {
   constructor(parent) {
     this.parent = parent;
     this.picks = Date.now();
-    this.layers = new Map();
+    this.layers = new Layers();
     this.state = { place: 0, focus: 0, playing: false, loop: true, speed: 1, bare: false, group: null, link: null, cursor: null, aim: null };
     this.view = buildView(this.listeners());
+    this.wipe = new Wipe(() => this.paint());
+    this.view.root.append(this.wipe.handle);
     parent.append(this.view.root);
     this.listen();
     this.observer = new ResizeObserver(() => this.arrange());
@@ -44,8 +48,7 @@ class Player {
       seek: (place) => this.seek(place),
       speed: (speed) => Object.assign(this.state, { speed }),
       loop: () => this.change({ loop: !this.state.loop }),
-      layer: (name, visible) => this.setLayer(name, { visible }),
-      opacity: (name, opacity) => this.setLayer(name, { opacity }),
+      layer: (name, what) => this.setLayer(name, what),
     };
   }
 
@@ -58,9 +61,23 @@ class Player {
     }
     root.addEventListener("keydown", (event) => this.key(event));
     root.addEventListener("keyup", (event) => event.key.toLowerCase() === "o" && this.change({ bare: false }));
-    strip.addEventListener("blur", () => this.change({ bare: false, aim: null }));
+    strip.addEventListener("blur", () => this.blur());
     this.follow = (event) => this.followTime(event.detail);
+    this.followPoint = (event) => this.followCursor(event.detail);
     window.addEventListener(TICK, this.follow);
+    window.addEventListener(CURSOR, this.followPoint);
+    this.listenToList(this.view.layers);
+  }
+
+  /** Hear when the list of layers is left, by the pointer or by the keyboard; a click on a label leaves the focus nowhere. */
+  listenToList(list) {
+    let pointed = false;
+    list.addEventListener("pointerenter", () => (pointed = true));
+    list.addEventListener("pointerleave", () => {
+      pointed = false;
+      this.settle();
+    });
+    list.addEventListener("focusout", (event) => pointed || list.contains(event.relatedTarget) || this.settle());
   }
 
   /** Take new data; what the reader set on the layers stays. */
@@ -68,6 +85,8 @@ class Player {
     this.setStateValue = setStateValue;
     const first = !this.figure;
     this.options = data.options;
+    this.wipe.on = Boolean(this.options.wipe);
+    if (first) this.layers.begin(this.options.layers || {});
     if (first || data.figure.digest !== this.figure.digest) this.show(data.figure);
     if (first && this.options.playing && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.setPlaying(true);
     this.view.root.setAttribute("aria-busy", String(Boolean(this.options.busy)));
@@ -79,9 +98,10 @@ class Player {
   show(figure) {
     this.figure = readFigure(figure);
     this.state.place = Math.min(this.state.place, this.figure.frames.length - 1);
-    this.state.focus = Math.max(this.figure.panels.findIndex((panel) => panel.name === this.focusName), 0);
+    const kept = this.figure.panels.findIndex((panel) => panel.name === this.focusName);
+    this.state.focus = kept < 0 ? firstFocus(this.figure.panels) : kept;
     Object.assign(this.state, { group: null, link: null });
-    this.keepLayers();
+    this.layers.keep(this.figure.layerList);
     this.view.alt.textContent = figure.alt;
     this.view.root.setAttribute("aria-label", figure.title);
     this.view.strip.setAttribute("aria-label", figure.title);
@@ -93,11 +113,6 @@ class Player {
     this.sprite.src = figure.sprite;
   }
 
-  keepLayers() {
-    const before = this.layers;
-    this.layers = new Map(this.figure.layerList.map(({ name, opacity, visible }) => [name, before.get(name) || { opacity, visible }]));
-  }
-
   /** Lay everything out for the width at hand. */
   arrange() {
     if (!this.figure) return;
@@ -106,8 +121,7 @@ class Player {
     if (!width) return;
     this.look = readLook(root);
     this.dress();
-    const still = this.options.layout === "still";
-    const plan = still ? this.stillPlan(width) : isGrid(this.figure.panels) ? this.gridPlan(width) : this.stripPlan(width);
+    const plan = planOf(this.figure.panels, this.options.layout, width, this.indent());
     root.dataset.layout = plan.layout;
     root.style.setProperty("--large", `${plan.large.width}px`);
     Object.assign(this, { placement: plan.placement, largeRoom: plan.large });
@@ -123,44 +137,22 @@ class Player {
     if (this.figure.roles === roles) return;
     this.figure.roles = roles;
     buildLayers(this.view, this.figure, this.layers, this.listeners());
-    buildKeys(this.view, this.figure);
-  }
-
-  /** The figure's grid alone. */
-  stillPlan(width) {
-    return { layout: "still", placement: placeGrid(this.figure.panels, width, Infinity, this.indent()), large: { width, tallest: width } };
+    buildKeys(this.view, this.figure, this.layers);
   }
 
   indent() {
     return rowTitlesWidth(this.view.strip.getContext("2d"), this.figure, this.look);
   }
 
-  /** A film strip beside or above the large view. */
-  stripPlan(width) {
-    const film = this.options.layout === "film";
-    const wide = film || width >= WIDE_PX;
-    const side = Math.min(wide ? Math.round(width * (film ? 0.42 : 0.25)) : 280, 460, width);
-    const tallest = film ? side + TITLE_PX : Math.max(420, Math.min(window.innerHeight * 0.72, 640));
-    const placement = placeStrip(this.figure.panels, wide ? width - side - 20 : width, tallest);
-    return { layout: film ? "film" : wide ? "wide" : "stacked", placement, large: { width: side, tallest: side } };
-  }
-
-  /** The figure's own grid, small enough to be seen whole, and beside it the current frame's panels in large. */
-  gridPlan(width) {
-    const beside = width >= GRID_PX;
-    const tallest = Math.max(420, Math.min(window.innerHeight * 0.76, 720));
-    const placement = placeGrid(this.figure.panels, beside ? width - GRID_SIDE_PX - 20 : width, tallest, this.indent());
-    const rest = beside ? width - Math.ceil(placement.width) - 20 : width;
-    return { layout: beside ? "grid" : "stacked", placement, large: { width: rest, tallest: Math.min(tallest, rest) } };
-  }
-
   /** Panels of the large view; the first one is that of the keyboard. */
   shown() {
-    return largePanels(this.figure.panels, this.figure.frames[this.state.place], this.state.focus);
+    const [panels, frame] = [this.figure.panels, this.figure.frames[this.state.place]];
+    return pairedPanels(panels, frame, this.state.focus) || largePanels(panels, frame, this.state.focus);
   }
 
   placedLarge() {
-    return placeLarge(this.figure.panels, this.shown(), this.largeRoom.width, this.largeRoom.tallest);
+    const { panels } = this.figure;
+    return placeLarge(panels, this.wipe.boxed(this.shown(), panels), this.largeRoom.width, this.largeRoom.tallest);
   }
 
   /** The panel that the keyboard's cross hair is on: of those in large the one whose view was clicked last. */
@@ -176,10 +168,13 @@ class Player {
     const grid = isGrid(figure.panels);
     const scene = { figure, sprite: this.sprite, layers: this.layers, look: this.look, frame, grid, ...state };
     scene.cursor = state.aim || state.cursor;
+    scene.points = this.options.points || [];
     if (this.options.layout === "still") scene.focus = null;
     paintStrip(this.view.strip.getContext("2d"), scene, this.placement);
     const placed = this.placedLarge();
-    paintLarge(sizeCanvas(this.view.large, placed.width, placed.height), scene, placed);
+    const large = sizeCanvas(this.view.large, placed.width, placed.height);
+    paintLarge(large, scene, placed);
+    this.wipe.paint(large, placed, this.view.large, scene, (boxes) => paintLarge(large, scene, { boxes }));
     syncTransport(this.view, figure, state);
     Object.assign(this.view.root.dataset, { frame, playing: state.playing, focus: figure.panels[state.focus].name });
   }
@@ -190,8 +185,15 @@ class Player {
   }
 
   setLayer(name, what) {
-    Object.assign(this.layers.get(name), what);
+    this.layers.set(name, what);
+    buildKeys(this.view, this.figure, this.layers);
     this.paint();
+  }
+
+  /** Tell the page what the layers look like, once the reader has left their list: exports are drawn by it. */
+  settle() {
+    const news = this.layers.news();
+    if (news) this.setStateValue("layers", news);
   }
 
   // ------------------------------------------------------------------------------------------ time
@@ -232,10 +234,27 @@ class Player {
 
   /** Go where another player of the same clip has stopped; while that one plays, this one stays as it is. */
   followTime({ clip, time, frame, playing, player }) {
-    const { clip: own, times, frames } = this.figure || {};
-    if (!player || player === this || playing || this.state.playing || clip !== own || !this.parent.isConnected) return;
-    const place = frames.indexOf(frame);
-    if (place >= 0 && times[frame] === time) this.change({ place });
+    if (!player || player === this || playing || this.state.playing || !this.shares(clip)) return;
+    const place = placeOf(this.figure, frame, time);
+    if (place >= 0) this.change({ place });
+  }
+
+  /** Show the place that is pointed at in another player of the same clip, and its frame unless this one plays. */
+  followCursor({ clip, place, player }) {
+    if (player === this || !this.shares(clip)) return;
+    const found = heard(this.figure, place);
+    if (!found) return this.state.cursor && this.change({ cursor: null });
+    this.change({ cursor: found.cursor, ...(this.state.playing ? {} : { place: found.at }) });
+  }
+
+  shares(clip) {
+    return Boolean(this.figure) && this.figure.clip === clip && this.parent.isConnected;
+  }
+
+  /** Point at a place, in this player and in all others of the clip. */
+  point(cursor, what) {
+    this.change({ ...what, cursor });
+    window.dispatchEvent(new CustomEvent(CURSOR, { detail: { ...told(this.figure, cursor), player: this } }));
   }
 
   // ------------------------------------------------------------------------------------------ pointer and keys
@@ -243,7 +262,8 @@ class Player {
   /** What lies under a pointer event: the box, its panel and the panel's pixel. */
   under(canvas, event) {
     const boxes = canvas === this.view.strip ? this.placement.boxes : this.placedLarge().boxes;
-    const box = boxAt(boxes, event.offsetX, event.offsetY);
+    const on = boxAt(boxes, event.offsetX, event.offsetY);
+    const box = canvas === this.view.large ? this.wipe.under(on, event.offsetX) : on;
     if (!box) return null;
     const panel = this.figure.panels[box.panel];
     const [x, y] = toPanel(box, panel, event.offsetX, event.offsetY);
@@ -254,29 +274,34 @@ class Player {
     const found = this.under(canvas, event);
     if (!found) return this.leave();
     const { box, panel, x, y } = found;
-    const link = this.nearestLink(canvas, event, found);
+    const link = nearestLink(this.figure, this.layers, event, found, canvas === this.view.large);
     const group = link ? this.figure.links[link.layer].group[link.index] : null;
-    this.change({ link, group, cursor: { x, y, w: panel.w, h: panel.h } });
-    return this.tip(event, link ? this.figure.links[link.layer].label[link.index] : describe(this.figure, panel, x, y, box.w / panel.w));
+    const cursor = this.cursorOn(panel, x, y);
+    this.point(cursor, { link, group });
+    return this.tip(event, link ? this.figure.links[link.layer].label[link.index] : this.words(panel, cursor, box));
+  }
+
+  cursorOn(panel, x, y) {
+    return cursorAt(this.figure, panel, x, y, panel.frame === null ? this.figure.frames[this.state.place] : panel.frame);
+  }
+
+  /** What the tip says of a place: the number of a point there, then the figure's own words. */
+  words(panel, cursor, box) {
+    const near = (point) => point[0] === cursor.frame && Math.hypot(point[1] - cursor.x, point[2] - cursor.y) * (box.w / panel.w) < POINT_NEAR_PX;
+    const number = (this.options.points || []).findIndex(near);
+    const text = describe(this.figure, panel, cursor, box.w / panel.w);
+    return number < 0 ? text : `point ${number + 1}\n${text}`;
   }
 
   leave() {
     this.view.tip.hidden = true;
-    this.change({ link: null, group: null, cursor: null });
+    this.point(null, { link: null, group: null });
   }
 
-  nearestLink(canvas, event, { box, boxes, panel }) {
-    let best = { distance: LINK_NEAR_PX };
-    this.figure.links.forEach((layer, order) => {
-      if (!this.layers.get(layer.name).visible) return;
-      for (let index = 0; index < layer.weight.length; index++) {
-        if (canvas === this.view.large && layer.from[index] !== box.panel) continue;
-        const line = canvas === this.view.large ? ownLine(layer, index, panel, box) : linkLine(this.figure, layer, index, boxes);
-        const distance = distanceTo(line, event.offsetX, event.offsetY);
-        if (distance <= best.distance) best = { distance, layer: order, index };
-      }
-    });
-    return best.layer === undefined ? null : best;
+  /** The keyboard has left the strip: its cross hair and tip go. */
+  blur() {
+    if (this.state.aim) this.leave();
+    this.change({ bare: false, aim: null });
   }
 
   tip(event, text) {
@@ -315,29 +340,11 @@ class Player {
 
   key(event) {
     const onControl = event.target.matches("input, select, button, dialog, dialog *");
-    const action = this.action(event, onControl);
+    const action = actionOf(this, event, onControl);
     if (!action) return;
     event.preventDefault();
     event.stopPropagation();
     action();
-  }
-
-  action(event, onControl) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return null;
-    if (event.key === "?") return () => this.view.sheet.showModal();
-    if (event.key.toLowerCase() === "o") return () => this.change({ bare: true });
-    if (onControl) return null;
-    if (event.shiftKey && event.key.startsWith("Arrow")) return () => this.moveAim(event.key);
-    const last = this.figure.frames.length - 1;
-    const actions = {
-      " ": () => this.setPlaying(!this.state.playing),
-      ArrowLeft: () => this.step(-1),
-      ArrowRight: () => this.step(1),
-      Home: () => this.seek(0),
-      End: () => this.seek(last),
-      Enter: () => this.state.aim && this.pick(this.current(), this.state.aim.x, this.state.aim.y),
-    };
-    return actions[event.key] || null;
   }
 
   /** Move the keyboard's cross hair by one cell. */
@@ -348,7 +355,31 @@ class Player {
     const aim = this.state.aim || { x: middle(panel.w), y: middle(panel.h) };
     const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key];
     const inside = (value, side) => Math.min(Math.max(value, 0), side - 1);
-    this.change({ aim: { x: inside(aim.x + dx * stride, panel.w), y: inside(aim.y + dy * stride, panel.h), w: panel.w, h: panel.h } });
+    const moved = this.cursorOn(panel, inside(aim.x + dx * stride, panel.w), inside(aim.y + dy * stride, panel.h));
+    this.point(moved, { aim: moved });
+    this.tipAt(panel, moved);
+  }
+
+  /** The tip beside the keyboard's cross hair, on the large view where there is one. */
+  tipAt(panel, cursor) {
+    const { strip, large } = this.view;
+    const index = this.figure.panels.indexOf(panel);
+    const canvas = large.checkVisibility() ? large : strip;
+    const boxes = canvas === large ? this.placedLarge().boxes : this.placement.boxes;
+    const box = boxes.find((other) => other.panel === index);
+    if (!box) return;
+    const [x, y] = toCanvas(box, panel, cursor.x, cursor.y);
+    const corner = canvas.getBoundingClientRect();
+    this.tip({ clientX: corner.left + x, clientY: corner.top + y }, this.words(panel, cursor, box));
+  }
+
+  /** Show or hide the n-th layer of the list. */
+  toggle(number) {
+    const entry = this.figure.layerList[number - 1];
+    if (!entry) return;
+    this.setLayer(entry.name, { visible: !this.layers.get(entry.name).visible });
+    buildLayers(this.view, this.figure, this.layers, this.listeners());
+    this.settle();
   }
 
   /** Stop everything, once the component has really gone: Streamlit also asks for this when one update overtakes another. */
@@ -357,40 +388,7 @@ class Player {
     clearTimeout(this.timer);
     this.observer.disconnect();
     window.removeEventListener(TICK, this.follow);
+    window.removeEventListener(CURSOR, this.followPoint);
     players.delete(this.parent);
   }
-}
-
-/** Unpack the arrays of a payload, name its panels and list its layers. */
-function readFigure(figure) {
-  const luts = Object.fromEntries(Object.entries(figure.luts).map(([name, text]) => [name, decodeBytes(text)]));
-  const panels = figure.panels.map((panel) => ({ ...panel, ...words(figure, panel), layers: panel.layers.map(readLayer) }));
-  const layerList = new Map();
-  for (const layer of [...panels.flatMap((panel) => panel.layers), ...figure.links]) {
-    const { name, role, kind, marker, head, opacity } = layer;
-    if (!layerList.has(name)) layerList.set(name, { name, role, kind, marker, head, opacity, visible: true });
-  }
-  return { ...figure, luts, wheel: decodeBytes(figure.wheel), panels, layerList: [...layerList.values()] };
-}
-
-/** A panel's heading, its own or its column's, and with its row's heading what the tip calls it. */
-function words(figure, panel) {
-  const column = figure.panels.find((other) => other.view === panel.view && other.column === panel.column && other.title);
-  const row = figure.panels.find((other) => other.row === panel.row && other.rowTitle);
-  const heading = panel.title || (column ? column.title : "");
-  return { heading, label: [heading, row ? row.rowTitle : ""].filter(Boolean).join(" \u00b7 ") };
-}
-
-function readLayer(layer) {
-  if (layer.kind === "heat") return { ...layer, values: decodeFloats(layer.values) };
-  if (layer.kind !== "motion") return layer;
-  return { ...layer, dx: decodeFloats(layer.dx), dy: decodeFloats(layer.dy), confidence: decodeFloats(layer.confidence) };
-}
-
-/** The colours and the font of the page, resolved for the canvas. */
-function readLook(root) {
-  const [page, faint, sheet] = [root, root.querySelector(".place"), root.querySelector(".sheet")].map((node) => getComputedStyle(node));
-  const [red, green, blue] = page.backgroundColor.match(/[\d.]+/g).map(Number);
-  const theme = 0.299 * red + 0.587 * green + 0.114 * blue < 128 ? "dark" : "light";
-  return { text: page.color, faint: faint.color, line: sheet.borderTopColor, font: page.fontFamily, theme };
 }

@@ -10,24 +10,41 @@ export function gridOf(panel, figure) {
   const own = panel.layers.find((layer) => layer.kind === "motion") || panel.layers.find((layer) => layer.kind === "heat");
   const pictured = panel.layers.some((layer) => layer.kind === "image");
   if (pictured && (!own || own.kind === "heat")) return figure.grid && { ...figure.grid, timed: true };
-  return own ? { origin: own.origin, stride: own.stride, rows: own.h, columns: own.w } : null;
+  return own ? { origin: own.origin, stride: own.stride, rows: own.h, columns: own.w, place: panel.view, strideFrames: 1 } : null;
 }
 
 /** The lines of the tip; `scale` is canvas pixels per panel pixel. */
-export function describe(figure, panel, x, y, scale) {
+export function describe(figure, panel, cursor, scale) {
+  const { x, y, frame, field } = cursor;
   const lines = [`${panel.label} \u00b7 x ${x.toFixed(0)}, y ${y.toFixed(0)} px`];
   const grid = gridOf(panel, figure);
   if (grid) {
-    const time = grid.timed && panel.frame !== null ? `t ${panel.frame}, ` : "";
+    const time = grid.timed && panel.frame !== null ? `t ${Math.floor(frame / grid.strideFrames)}, ` : "";
     lines.push(`cell ${time}y ${cellAt(y, grid, grid.rows)}, x ${cellAt(x, grid, grid.columns)}`);
   }
   for (const layer of panel.layers) {
     if (layer.kind === "heat" || layer.kind === "motion") lines.push(valueLine(layer, x, y));
   }
-  return [...lines, ...panel.layers.flatMap((layer) => wordsAt(layer, x, y, NEAR_PX / scale))].join("\n");
+  const words = panel.layers.flatMap((layer) => wordsAt(layer, x, y, NEAR_PX / scale));
+  return [...lines, ...sourceLines(figure.source, panel, cursor), ...(field ? [fieldLine(field, panel)] : []), ...words].join("\n");
 }
 
-function cellAt(value, { origin, stride }, count) {
+/** Where the place lies in the source, for panels that are as large as a frame. */
+function sourceLines(source, panel, { x, y, frame }) {
+  if (!source || panel.w !== source.size[0] || panel.h !== source.size[1]) return [];
+  const [across, down] = [source.offset[0] + source.scale[0] * x, source.offset[1] + source.scale[1] * y];
+  return [`source x ${across.toFixed(0)}, y ${down.toFixed(0)} px, frame ${source.index[frame]}`];
+}
+
+/** How much the cell looks at: pixels of the model's input, and frames. */
+function fieldLine({ left, top, right, bottom, frames }, panel) {
+  const whole = left <= 0 && top <= 0 && right >= panel.w - 1 && bottom >= panel.h - 1;
+  const size = `${right - left + 1} \u00d7 ${bottom - top + 1} px`;
+  const when = frames[0] === frames[1] ? `frame ${frames[0]}` : `frames ${frames[0]} to ${frames[1]}`;
+  return `sees ${size}${whole ? ", the whole picture," : ""} of ${when}`;
+}
+
+export function cellAt(value, { origin, stride }, count) {
   return Math.min(Math.max(Math.round((value - origin) / stride), 0), count - 1);
 }
 

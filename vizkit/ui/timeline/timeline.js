@@ -1,4 +1,7 @@
-/** The timeline: motion energy over time, the sampled frames, and a window whose ends are dragged or moved by keys. */
+/**
+ * The timeline: motion energy over time, the sampled frames, a window whose ends are dragged or moved by keys, the source frame with the
+ * part that the network sees, and what it says of windows over time.
+ */
 
 import { el, svg } from "./dom.js";
 
@@ -7,6 +10,8 @@ const TOP = 8;
 const FLOOR = 68;
 const EDGE = 8;
 const SHORTEST = 0.02;
+const SAID = { top: 100, height: 56, room: 14 };
+const DASHES = ["", "6 3", "1.5 3"];
 const TICK = "vizkit-time";
 
 const timelines = new WeakMap();
@@ -25,13 +30,19 @@ class Timeline {
     this.changes = Date.now();
     this.chart = svg("svg", { class: "chart", height: HEIGHT, role: "group" });
     this.readout = el("output", { class: "readout" });
+    this.picture = el("img", { alt: "" });
+    this.crop = el("span", { class: "crop" });
+    this.source = el("figure", { class: "source" }, el("div", { class: "frame" }, this.picture, this.crop), el("figcaption"));
+    this.legend = el("ul", { class: "legend" });
     this.whole = el("button", { type: "button", onclick: () => this.send(0, this.data.duration_s) }, "Whole clip");
-    this.root = el("section", { class: "timeline" }, this.chart, el("div", { class: "foot" }, this.readout, this.whole));
+    const foot = el("div", { class: "foot" }, this.readout, this.whole);
+    this.main = el("div", { class: "main" }, this.chart, this.legend, foot);
+    this.root = el("section", { class: "timeline" }, this.source, this.main);
     parent.append(this.root);
     this.onTick = (event) => this.moveCursor(event.detail);
     window.addEventListener(TICK, this.onTick);
     this.observer = new ResizeObserver(() => this.draw());
-    this.observer.observe(this.root);
+    this.observer.observe(this.main);
   }
 
   update(data, setStateValue) {
@@ -54,9 +65,10 @@ class Timeline {
   }
 
   draw() {
-    this.width = this.root.clientWidth;
+    this.width = this.main.clientWidth;
     if (!this.data || !this.width) return;
     this.chart.setAttribute("width", this.width);
+    this.chart.setAttribute("height", HEIGHT + (this.data.windows.length ? SAID.height + 2 * SAID.room : 0));
     this.chart.setAttribute("aria-label", this.data.alt);
     this.parts = {
       outside: [svg("rect", { class: "outside", y: TOP, height: FLOOR - TOP }), svg("rect", { class: "outside", y: TOP, height: FLOOR - TOP })],
@@ -64,7 +76,8 @@ class Timeline {
       handles: [this.handle(0), this.handle(1)],
     };
     const { outside, cursor, handles } = this.parts;
-    this.chart.replaceChildren(this.curve(), ...this.marks(), ...outside, ...this.axis(), cursor, ...handles);
+    this.chart.replaceChildren(this.curve(), ...this.marks(), ...outside, ...this.axis(), ...this.said(), cursor, ...handles);
+    this.explain();
     this.place();
   }
 
@@ -95,6 +108,43 @@ class Timeline {
     return ticks;
   }
 
+  /** Probabilities over time, and a field for every window that moves the timeline's window there. */
+  said() {
+    const { windows, lines, start_s: start, end_s: end } = this.data;
+    if (!windows.length) return [];
+    const y = (share) => SAID.top + SAID.height * (1 - share);
+    const grid = [0, 0.5, 1].map((share) => svg("line", { class: "floor", x1: EDGE, x2: this.width - EDGE, y1: y(share), y2: y(share) }));
+    const words = [0, 1].map((share) => svg("text", { class: "tick", x: this.width - EDGE, y: y(share) + (share ? 12 : -4), "text-anchor": "end" }, `${100 * share} %`));
+    const curves = lines.flatMap(({ probability }, order) => {
+      const known = probability.map((share, place) => [place, share]).filter(([, share]) => share !== null);
+      const points = known.map(([place, share]) => `${this.x(middle(windows[place])).toFixed(1)},${y(share).toFixed(1)}`);
+      const line = svg("polyline", { class: `said line${order}`, points: points.join(" "), "stroke-dasharray": DASHES[order] });
+      return [line, ...known.map(([place, share]) => svg("circle", { class: `said dot${order}`, cx: this.x(middle(windows[place])), cy: y(share), r: 2.6 }))];
+    });
+    const fields = windows.map(([from, to], place) => {
+      const left = place ? (middle(windows[place - 1]) + middle(windows[place])) / 2 : from;
+      const right = place + 1 < windows.length ? (middle(windows[place]) + middle(windows[place + 1])) / 2 : to;
+      const said = lines.map(({ label, probability }) => (probability[place] === null ? "" : `${label} ${(100 * probability[place]).toFixed(0)} %`)).filter(Boolean);
+      const title = `${from.toFixed(2)}\u2013${to.toFixed(2)} s: ${said.join(", ") || "not computed yet"}. Click to look at this window.`;
+      const choose = () => this.send(from, to);
+      const here = Math.abs(from - start) < 2e-3 && Math.abs(to - end) < 2e-3;
+      const field = svg("rect", { class: here ? "field here" : "field", x: this.x(left), width: this.x(right) - this.x(left), y: SAID.top, height: SAID.height, tabindex: 0, role: "button", "aria-label": title, onclick: choose, onkeydown: (event) => event.key === "Enter" && choose() });
+      field.append(svg("title", {}, title));
+      return field;
+    });
+    return [...grid, ...words, ...curves, ...fields];
+  }
+
+  /** The source frame with its crop, and the legend of the lines. */
+  explain() {
+    const { source, lines, windows } = this.data;
+    const [left, top, width, height] = source.crop.map((share) => `${100 * share}%`);
+    Object.assign(this.crop.style, { left, top, width, height });
+    this.source.lastChild.textContent = `${source.model_wh.join(" \u00d7 ")} of ${source.size_wh.join(" \u00d7 ")} px`;
+    this.legend.replaceChildren(...lines.map(({ label }, order) => el("li", {}, svg("svg", { width: 28, height: 8, "aria-hidden": "true" }, svg("line", { class: `said line${order}`, x1: 0, x2: 28, y1: 4, y2: 4, "stroke-dasharray": DASHES[order] })), label)));
+    this.legend.hidden = !windows.length;
+  }
+
   handle(end) {
     const name = end ? "End of the window" : "Start of the window";
     const grip = svg("g", { class: "handle", tabindex: 0, role: "slider", "aria-label": name, "aria-orientation": "horizontal" });
@@ -121,18 +171,31 @@ class Timeline {
       grip.setAttribute("aria-valuetext", `${this.window[side].toFixed(2)} seconds`);
     });
     const [from, to] = this.window;
-    this.readout.textContent = `Window ${from.toFixed(2)} \u2013 ${to.toFixed(2)} s \u00b7 ${this.data.marks_s.length} sampled frames`;
     this.whole.hidden = from <= 0 && to >= this.data.duration_s;
     Object.assign(this.root.dataset, { start: from.toFixed(3), end: to.toFixed(3) });
     this.moveCursor({ clip: this.data.clip, time: this.time });
   }
 
   /** Follow the player of the same clip. */
-  moveCursor({ clip, time }) {
+  moveCursor({ clip, time, frame }) {
     if (!this.parts || clip !== this.data.clip || time === undefined) return;
     this.time = time;
     this.parts.cursor.setAttribute("x1", this.x(time));
     this.parts.cursor.setAttribute("x2", this.x(time));
+    this.tell(frame);
+  }
+
+  /** Say which frame the cursor is at, and show it. */
+  tell(frame) {
+    const { marks_s: marks, index, source } = this.data;
+    const [from, to] = this.window;
+    const shown = frame ?? Math.max(marks.findIndex((time) => Math.abs(time - this.time) < 1e-3), 0);
+    const window = `Window ${from.toFixed(2)} \u2013 ${to.toFixed(2)} s \u00b7 ${marks.length} sampled frames`;
+    if (index[shown] === undefined) return;
+    this.readout.textContent = `${window} \u00b7 t = ${shown}: source frame ${index[shown]}, ${marks[shown].toFixed(2)} s`;
+    const picture = `data:image/jpeg;base64,${source.pictures[source.place[shown]]}`;
+    if (this.picture.src !== picture) this.picture.src = picture;
+    this.picture.alt = `Source frame ${index[shown]}; the box is what the network sees of it.`;
   }
 
   // ------------------------------------------------------------------------------------------ the window
@@ -183,6 +246,11 @@ class Timeline {
     this.observer.disconnect();
     timelines.delete(this.parent);
   }
+}
+
+/** The middle of a window in seconds. */
+function middle([from, to]) {
+  return (from + to) / 2;
 }
 
 /** A step of 1, 2 or 5 times a power of ten so that about `count` ticks fit. */

@@ -1,0 +1,123 @@
+"""The models page: what every model is, and weights of a visitor's own on all pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save
+from streamlit.testing.v1 import AppTest
+
+import vizkit
+from tests.pages.parts import components, open_page, words
+from vizkit.ui import compute, own, registry
+
+
+@pytest.fixture
+def few(tiny_checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    """Two checkpoints and one architecture, instead of all."""
+    chosen = tuple(entry for entry in vizkit.architectures() if entry.name in ("cpnet-18", "c2d-18"))
+    monkeypatch.setattr(registry.vizkit, "architectures", lambda _module=None: chosen)
+
+
+def ready(page: AppTest) -> AppTest:
+    """The page once every model is worked out."""
+    for _ in range(8):
+        page.run()
+        if all(registry._key(name) in compute.RESULTS for name in registry._names()):
+            break
+    return page.run()
+
+
+@pytest.mark.usefixtures("few")
+def test_table_says_what_every_model_costs_and_shows():
+    page = ready(open_page("models"))
+    assert not page.exception
+    table = page.dataframe[0].value
+    assert set(table["name"]) == {*registry._names()}
+    assert set(table["view cpnet"]) <= {"yes", "no"}
+    assert "yes" in set(table.loc[table["name"] == "cpnet-18", "view cpnet"])
+    assert "no" in set(table.loc[table["name"] == "cpnet-18", "view corrnet"])
+
+
+@pytest.mark.usefixtures("few")
+def test_one_model_with_its_stages_reasons_and_card():
+    page = ready(open_page("models", looked_at="cpnet-18"))
+    assert page.selectbox(key="looked_at").value == "cpnet-18"
+    views = next(frame.value for frame in page.dataframe if "view" in frame.value.columns)
+    assert "no correlation block" in views.set_index("view").loc["corrnet", "there, or why not"]
+    assert "Random weights." in words(page)
+    page.selectbox(key="looked_at").select("tiny").run()
+    assert "Card" in words(page)
+    assert compute.card("tiny")["digest"][:8] in words(page)
+
+
+@pytest.mark.usefixtures("few")
+def test_chosen_model_is_that_of_the_other_pages():
+    page = ready(open_page("models", looked_at="cpnet-18"))
+    next(button for button in page.button if "on the other pages" in button.label).click().run()
+    assert page.session_state["model"] == "cpnet-18"
+
+
+def give(page: AppTest, name: str, content: bytes) -> AppTest:
+    page.file_uploader[0].set_value((name, content, "application/octet-stream"))
+    next(button for button in page.button if button.label == "Load").click()
+    return page.run()
+
+
+@pytest.mark.usefixtures("few")
+def test_own_weights_become_a_model_of_the_session():
+    network = vizkit.load_network("c2d-18", seed=7)
+    page = ready(open_page("models"))
+    box = next(box for box in page.selectbox if box.label == "Architecture")
+    box.select("c2d-18")
+    give(page, "mine.safetensors", save(network.module.state_dict()))
+    assert not page.exception
+    assert not page.error
+    (name,) = page.session_state["own_networks"]
+    assert name.startswith("own:c2d-18:")
+    assert name in compute.OWN
+    assert name in page.success[0].value.replace("\\", "")
+    assert "mine.safetensors" in page.success[0].value.replace("\\", "")
+    found = compute.network(name)
+    assert found.origin == "own"
+    assert found.digest == network.digest
+    next(button for button in page.button if button.label == "Forget it").click().run()
+    assert not page.session_state["own_networks"]
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize(("name", "content"), [("junk.pt", b"no weights"), ("junk.safetensors", b"\x08\0\0\0\0\0\0\0{}"), ("bad.pth", b"")])
+def test_file_that_is_refused_is_one_sentence_with_the_visitors_name(name, content):
+    page = give(ready(open_page("models")), name, content)
+    assert not page.exception
+    (error,) = page.error
+    assert "\n" not in error.value
+    assert name in error.value.replace("\\", "")
+    assert not page.session_state["own_networks"] if "own_networks" in page.session_state else True
+
+
+@pytest.mark.usefixtures("few")
+def test_no_file_is_a_sentence():
+    page = ready(open_page("models"))
+    next(button for button in page.button if button.label == "Load").click().run()
+    assert [error.value for error in page.error] == ["Choose a file of weights first."]
+
+
+def test_link_to_somebodys_weights_says_what_to_do():
+    page = open_page("clip", model="own:c2d-18:0123456789abcdef").run()
+    assert not page.exception
+    assert "someone's own weights" in words(page)
+    assert components(page, "vizkit_player")
+
+
+def test_files_are_gone_after_reading(tmp_path: Path):
+    from vizkit.ui.store import Store
+
+    box = Store(tmp_path / "home").box()
+    with box.held("../../evil.pt", b"content") as path:
+        assert path.read_bytes() == b"content"
+        assert path.parent == box.folder
+        assert path.suffix == ".pt"
+    assert not list(box.folder.iterdir())
+    assert own.PREFIX == "own:"

@@ -1,0 +1,107 @@
+"""The two sides of a comparison: frames, model, what is switched off or changed in it, and what is wanted of a view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import vizkit
+from vizkit.comparison import Comparison, compare
+from vizkit.contracts import SampledClip
+from vizkit.ui import compute
+from vizkit.ui.panels import Choice
+
+if TYPE_CHECKING:
+    from vizkit.net.network import Network
+    from vizkit.net.probe import ProbedRun
+
+NAMES = ("A", "B")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side. Runs that nothing is changed in are those of the other pages and shared with them."""
+
+    model: str
+    """Name of the network."""
+    frames: SampledClip
+    """What it sees."""
+    without: tuple[str, ...] = ()
+    """Blocks that are switched off."""
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Block -> run-time setting -> value."""
+
+    @property
+    def key(self) -> compute.Key:
+        """The key of its run."""
+        plain = compute.run_key(self.model, self.frames)
+        if not self.without and not self.changes:
+            return plain
+        return (*plain, compute.settings_key({"without": self.without, "changes": self.changes}))
+
+    def network(self) -> Network:
+        """The network, with its changes."""
+        from vizkit.net.adjust import adjust
+
+        base = compute.network(self.model)
+        if not self.changes:
+            return base
+        return compute.RESULTS.get(("adjusted", *self.key), lambda: adjust(base, self.changes))
+
+    def run(self) -> ProbedRun:
+        """One forward pass with its taps, computed unless it is at hand."""
+        return compute.RESULTS.get(self.key, lambda: vizkit.probe(self.network(), self.frames, without=self.without))
+
+    def record_key(self, view: str, choice: Choice) -> compute.Key:
+        """The key of a view's result."""
+        return ("record", view, *self.key, compute.settings_key(choice.params))
+
+    def record(self, view: str, choice: Choice) -> Any:
+        """A view's result."""
+        return compute.RESULTS.get(self.record_key(view, choice), lambda: vizkit.analyze(view, self.run(), **choice.params.model_dump()))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of a comparison."""
+
+    view: str
+    """Name of the view."""
+    sides: tuple[Side, Side]
+    """A and B."""
+    choices: tuple[Choice, Choice]
+    """What is computed and how it is drawn, for each."""
+    locked: bool = True
+    """One scale for both."""
+    apart: bool = True
+    """With their difference."""
+
+    @property
+    def record_keys(self) -> tuple[compute.Key, compute.Key]:
+        """The keys of both results."""
+        first, second = (side.record_key(self.view, choice) for side, choice in zip(self.sides, self.choices, strict=True))
+        return first, second
+
+    @property
+    def key(self) -> compute.Key:
+        """The key of the drawing."""
+        looks = compute.settings_key({"looks": [dict(choice.look) for choice in self.choices], "locked": self.locked, "apart": self.apart})
+        return (*self.record_keys[0], *self.record_keys[1], looks)
+
+    def at_hand(self) -> bool:
+        """Whether both results are there."""
+        return all(key in compute.RESULTS for key in self.record_keys)
+
+    def records(self) -> tuple[Any, Any]:
+        """Both results, computed unless they are at hand."""
+        first, second = (side.record(self.view, choice) for side, choice in zip(self.sides, self.choices, strict=True))
+        return first, second
+
+    def drawn(self) -> Comparison:
+        """Both pictures and their difference; draws what was computed, runs no network."""
+        one, other = self.records()
+        looks = {"look": self.choices[0].look, "other_look": self.choices[1].look}
+        return compute.RESULTS.get(
+            ("comparison", *self.key), lambda: compare(one, other, names=NAMES, locked=self.locked, apart=self.apart, **looks)
+        )
