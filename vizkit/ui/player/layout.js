@@ -9,6 +9,7 @@ const MOST_SIDE_BY_SIDE = 6;
 const WIDE_PX = 1120;
 const GRID_PX = 720;
 const GRID_SIDE_PX = 280;
+const NARROW_PX = 640;
 const PAIRED_SHARE = 0.45;
 
 /**
@@ -40,7 +41,7 @@ function stripPlan(panels, width, film) {
   const side = Math.min(wide ? Math.round(width * (film ? 0.42 : 0.25)) : 280, 460, width);
   const tallest = film ? side + TITLE + 1 : Math.max(420, Math.min(window.innerHeight * 0.72, 640));
   const placement = placeStrip(panels, wide ? width - side - 20 : width, tallest);
-  return { layout: film ? "film" : wide ? "wide" : "stacked", placement, large: { width: side, tallest: side } };
+  return { layout: film ? "film" : wide ? "wide" : width < NARROW_PX ? "narrow" : "stacked", placement, large: { width: side, tallest: side } };
 }
 
 /** The figure's own grid, small enough to be seen whole, and beside it the current frame's panels in large. */
@@ -50,7 +51,7 @@ function gridPlan(panels, width, indent) {
   const most = panels.some((panel) => panel.pair) ? width * PAIRED_SHARE : width - GRID_SIDE_PX - 20;
   const placement = placeGrid(panels, beside ? most : width, tallest, indent);
   const rest = beside ? width - Math.ceil(placement.width) - 20 : width;
-  return { layout: beside ? "grid" : "stacked", placement, large: { width: rest, tallest: Math.min(tallest, rest) } };
+  return { layout: beside ? "grid" : "narrow", placement, large: { width: rest, tallest: Math.min(tallest, rest) } };
 }
 
 /**
