@@ -56,7 +56,7 @@ def test_open_upload_click_export_and_a_corrupt_upload(app: tuple[str, Path], pa
     seconds = time.monotonic() - began
     with capsys.disabled():
         sys.stdout.write(f"\nupload to first picture: {seconds:.1f} s\n")
-    assert page.get_by_text("bottles.mp4").first.is_visible()
+    page.get_by_text("bottles.mp4").locator("visible=true").first.wait_for()
     (stored,) = (path for path in uploads.rglob("*") if path.is_file())
     assert "bottles" not in stored.name
 

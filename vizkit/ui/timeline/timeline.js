@@ -30,9 +30,8 @@ class Timeline {
     this.changes = Date.now();
     this.chart = svg("svg", { class: "chart", height: HEIGHT, role: "group" });
     this.readout = el("output", { class: "readout" });
-    this.picture = el("img", { alt: "" });
     this.crop = el("span", { class: "crop" });
-    this.source = el("figure", { class: "source" }, el("div", { class: "frame" }, this.picture, this.crop), el("figcaption"));
+    this.source = el("figure", { class: "source" }, el("div", { class: "frame", role: "img" }), el("figcaption"));
     this.legend = el("ul", { class: "legend" });
     this.whole = el("button", { type: "button", onclick: () => this.send(0, this.data.duration_s) }, "Whole clip");
     const foot = el("div", { class: "foot" }, this.readout, this.whole);
@@ -50,7 +49,11 @@ class Timeline {
     const same = this.data && this.data.digest === data.digest;
     this.data = data;
     this.window = [data.start_s, data.end_s];
-    if (!same) this.time = data.marks_s[0];
+    if (!same) {
+      this.time = data.marks_s[0];
+      this.pictures = data.source.pictures.map((bytes) => el("img", { src: `data:image/jpeg;base64,${bytes}`, alt: "", hidden: true }));
+      this.source.firstChild.replaceChildren(...this.pictures, this.crop);
+    }
     this.draw();
   }
 
@@ -193,9 +196,8 @@ class Timeline {
     const window = `Window ${from.toFixed(2)} \u2013 ${to.toFixed(2)} s \u00b7 ${marks.length} sampled frames`;
     if (index[shown] === undefined) return;
     this.readout.textContent = `${window} \u00b7 t = ${shown}: source frame ${index[shown]}, ${marks[shown].toFixed(2)} s`;
-    const picture = `data:image/jpeg;base64,${source.pictures[source.place[shown]]}`;
-    if (this.picture.src !== picture) this.picture.src = picture;
-    this.picture.alt = `Source frame ${index[shown]}; the box is what the network sees of it.`;
+    this.pictures.forEach((picture, place) => { picture.hidden = place !== source.place[shown]; });
+    this.source.firstChild.setAttribute("aria-label", `Source frame ${index[shown]}; the box is what the network sees of it.`);
   }
 
   // ------------------------------------------------------------------------------------------ the window
