@@ -10,6 +10,7 @@ const TOP = 8;
 const FLOOR = 68;
 const EDGE = 8;
 const SHORTEST = 0.02;
+const PICTURE_PX = 84;
 const SAID = { top: 100, height: 56, room: 14 };
 const DASHES = ["", "6 3", "1.5 3"];
 const TICK = "vizkit-time";
@@ -51,7 +52,9 @@ class Timeline {
     this.window = [data.start_s, data.end_s];
     if (!same) {
       this.time = data.marks_s[0];
-      this.pictures = data.source.pictures.map((bytes) => el("img", { src: `data:image/jpeg;base64,${bytes}`, alt: "", hidden: true }));
+      const [wide, high] = data.source.size_wh;
+      const size = { height: PICTURE_PX, width: Math.round((PICTURE_PX * wide) / high) }; // before it is loaded, too: nothing moves then
+      this.pictures = data.source.pictures.map((bytes) => el("img", { src: `data:image/jpeg;base64,${bytes}`, alt: "", hidden: true, ...size }));
       this.source.firstChild.replaceChildren(...this.pictures, this.crop);
     }
     this.draw();
