@@ -54,7 +54,7 @@ class Timeline {
       this.time = data.marks_s[0];
       const [wide, high] = data.source.size_wh;
       const size = { height: PICTURE_PX, width: Math.round((PICTURE_PX * wide) / high) }; // before it is loaded, too: nothing moves then
-      this.pictures = data.source.pictures.map((bytes) => el("img", { src: `data:image/jpeg;base64,${bytes}`, alt: "", hidden: true, ...size }));
+      this.pictures = data.source.pictures.map((bytes, place) => el("img", { src: `data:image/jpeg;base64,${bytes}`, alt: "", hidden: place > 0, ...size }));
       this.source.firstChild.replaceChildren(...this.pictures, this.crop);
     }
     this.draw();
