@@ -121,3 +121,22 @@ def test_files_are_gone_after_reading(tmp_path: Path):
         assert path.suffix == ".pt"
     assert not list(box.folder.iterdir())
     assert own.PREFIX == "own:"
+
+
+def test_same_weights_of_two_sessions_share_a_network_only_with_the_same_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from vizkit.ui.store import Store
+
+    store = Store(tmp_path / "home")
+    content = save(vizkit.load_network("c2d-18", num_classes=2).module.state_dict())
+
+    def bring(session: dict, *labels: str) -> str:
+        monkeypatch.setattr(own, "_kept", lambda: session)
+        return own.receive(store.box(), "mine.safetensors", content, "c2d-18", labels).name
+
+    one, other, third = {}, {}, {}
+    name, again, different = bring(one, "yes", "no"), bring(other, "yes", "no"), bring(third, "left", "right")
+    assert name == again != different
+    assert compute.network(different).labels == ("left", "right")
+    assert compute.network(name).labels == ("yes", "no")
+    other.clear()
+    assert compute.network(name) is one[name], "it lasts as long as any session that brought it"

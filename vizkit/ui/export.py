@@ -16,6 +16,7 @@ from vizkit.render.theme import DEFAULT_VENUE, VENUES
 from vizkit.render.write import Format, encode
 from vizkit.snippets import bibtex, command_line, python_lines
 from vizkit.ui import compute
+from vizkit.ui.own import PREFIX
 from vizkit.ui.words import plain
 
 FORMATS: Mapping[Format, tuple[str, str]] = {
@@ -73,10 +74,13 @@ def _copy_as(recipe: Recipe) -> None:
         st.caption("Link to this page, for who can reach this server; of an upload it asks for the clip.")
         address = urlencode([(name, value) for name in st.query_params for value in st.query_params.get_all(name)])
         st.code(f"{st.context.url or ''}?{address}", language=None, wrap_lines=True)
-        st.caption("Command; the clip, and figure.json (Recipe) where it is named, lie in the folder.")
-        st.code(command_line(recipe, own), language="bash", wrap_lines=True)
-        st.caption("Python")
-        st.code(python_lines(recipe, own), language="python", wrap_lines=True)
+        if recipe.model.startswith(PREFIX):
+            st.caption("No command knows weights of your own by name: load them by vizkit.load_weights, and give the recipe the network.")
+        else:
+            st.caption("Command; the clip, and figure.json (Recipe) where it is named, lie in the folder.")
+            st.code(command_line(recipe, own), language="bash", wrap_lines=True)
+            st.caption("Python")
+            st.code(python_lines(recipe, own), language="python", wrap_lines=True)
         st.caption("BibTeX of the paper and of vizkit")
         st.code(bibtex(recipe.view), language=None, wrap_lines=True)
 

@@ -11,7 +11,7 @@ import streamlit as st
 import vizkit
 from vizkit.checkpoint import inspect_checkpoint
 from vizkit.clip.messages import shown_name
-from vizkit.digest import digest_bytes
+from vizkit.digest import digest_bytes, digest_settings
 from vizkit.errors import VizkitError
 from vizkit.ui import compute
 from vizkit.ui.store import Box
@@ -67,7 +67,10 @@ def receive(box: Box, name: str, content: bytes, architecture: str, labels: Sequ
             report = load_weights(path, network.module, labels=labels or None)
     except VizkitError as error:
         return Reception("", "reject", error.code, error.message.replace(held, called) if held else error.message, {})
-    own = f"{PREFIX}{architecture}:{digest_bytes(content)[:16]}"
+    told = digest_settings(
+        {"weights": digest_bytes(content), "labels": list(labels)}
+    )  # what is kept under a name is shared by all sessions
+    own = f"{PREFIX}{architecture}:{told[:16]}"
     _keep(replace(network, name=own, origin="own", labels=tuple(labels) or network.labels))
     facts = {**seen["facts"], "name": called}
     return Reception(own, report.verdict, report.code, report.message.replace(held, called), facts, report.missing)
@@ -84,8 +87,9 @@ def forget(name: str) -> None:
 
 
 def _keep(network: Network) -> None:
-    _kept()[network.name] = network
-    compute.OWN[network.name] = network
+    _kept()[network.name] = compute.OWN.setdefault(
+        network.name, network
+    )  # one network for all who brought it: it lasts as long as any of them
 
 
 def _kept() -> dict[str, Network]:
