@@ -87,9 +87,8 @@ def forget(name: str) -> None:
 
 
 def _keep(network: Network) -> None:
-    _kept()[network.name] = compute.OWN.setdefault(
-        network.name, network
-    )  # one network for all who brought it: it lasts as long as any of them
+    """Keep one network for all sessions that brought it: it lasts as long as any of them."""
+    _kept()[network.name] = compute.OWN.setdefault(network.name, network)
 
 
 def _kept() -> dict[str, Network]:
