@@ -6,6 +6,7 @@ What is missing skips a test on a developer's machine and fails it where ``CI=tr
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 from collections.abc import Generator
@@ -27,6 +28,15 @@ def missing(what: str) -> NoReturn:
     if ON_CI:
         pytest.fail(f"{what} is missing", pytrace=False)
     pytest.skip(f"{what} is missing")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Every test and its fixtures draw the same numbers, alone or after others."""
+    import torch  # not before the number of threads is set
+
+    random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.hookimpl(wrapper=True)
