@@ -28,12 +28,14 @@ export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 export UV_HTTP_TIMEOUT ?= 180
 
-# uv is quicker; pip does the same where uv cannot be had. Both OpenCV wheels fill the folder cv2/: the headless one goes
-# last, so that no libGL is needed.
+# uv is quicker; pip does the same where uv cannot be had. Every file is checked against the lock. Both OpenCV wheels fill the
+# folder cv2/: the headless one goes last, so that no libGL is needed.
 define install
-$(BIN)/uv pip install --python $(BIN)/python $(1) || $(BIN)/python -m pip install $(1)
-wheel="$$(grep '^opencv-python-headless==' requirements.txt)"; \
-$(BIN)/uv pip install --python $(BIN)/python --reinstall --no-deps "$$wheel" || $(BIN)/python -m pip install --force-reinstall --no-deps "$$wheel"
+$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r $(1) || $(BIN)/python -m pip install --require-hashes -r $(1)
+awk '/^opencv-python-headless==/ { block = 1 } block { print } block && !/\\$$/ { exit }' $(1) > $(VENV)/headless.txt
+$(BIN)/uv pip install --python $(BIN)/python --reinstall --no-deps --require-hashes -r $(VENV)/headless.txt \
+  || $(BIN)/python -m pip install --force-reinstall --no-deps --require-hashes -r $(VENV)/headless.txt
+$(BIN)/uv pip install --python $(BIN)/python --no-deps -e . || $(BIN)/python -m pip install --no-deps -e .
 $(BIN)/python -c 'import cv2; cv2.resize'
 endef
 
@@ -47,14 +49,14 @@ install: $(VENV)/.installed ## Create .venv with everything that running needs
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet uv || echo "uv could not be installed; going on with pip"
+	$(BIN)/python -m pip install --quiet uv==0.13.9 || echo "uv could not be installed; going on with pip"
 
-$(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
-	$(call install,-r requirements.txt -e .)
+$(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
+	$(call install,requirements.lock)
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
-	$(call install,-e ".[test]")
+$(VENV)/.installed-test: requirements-test.lock $(VENV)/.installed
+	$(call install,requirements-test.lock)
 	@touch $@
 
 .PHONY: run
@@ -122,6 +124,21 @@ pictures: install ## Draw the pictures of checkpoints/README.md, trained beside 
 .PHONY: tables
 tables: install ## Write checkpoints/README.md from the cards
 	$(BIN)/python -m vizkit.learn.table
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
+
+.PHONY: lock
+lock: ## Lock every package with its hashes again, from pyproject.toml
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --extra test -c requirements.lock pyproject.toml -o requirements-test.lock
+
+.PHONY: audit
+audit: $(VENV)/.installed-test ## Look the locked packages up in a list of known weaknesses (needs pypi.org)
+	$(BIN)/python .ci/audit requirements.lock
+
+.PHONY: licences
+licences: $(VENV)/.installed-test ## Write the list of licences, docs/licences.md
+	$(BIN)/python .ci/licences requirements.lock > docs/licences.md
 
 .PHONY: doctor
 doctor: install ## Say what this installation can do
