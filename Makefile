@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 NAME = cpnet-world
+DATA = ut-interaction
 RUN = runs/$(NAME)
 TESTS = tests
 # Files are shared among the processors; every test computes in one thread.
@@ -100,9 +101,12 @@ format: $(VENV)/.installed-test ## Sort imports and format the code
 hooks: $(VENV)/.installed-test ## Let git run the checks before every commit
 	$(BIN)/pre-commit install
 
+# Those with videos read them from DATA.
+VIDEOS = $(shell grep -q '^\[videos\]' checkpoints/$(NAME)/config.toml && echo --set videos.folder=$(DATA))
+
 .PHONY: checkpoint
 checkpoint: install ## Train a shipped checkpoint again from its config (NAME=cpnet-world); goes on where it was stopped
-	$(BIN)/python -m vizkit train checkpoints/$(NAME)/config.toml --out $(RUN) --resume
+	$(BIN)/python -m vizkit train checkpoints/$(NAME)/config.toml --out $(RUN) --resume $(VIDEOS)
 
 # Those first that others start from.
 CHECKPOINTS = $(shell $(BIN)/python -m vizkit.learn.order)

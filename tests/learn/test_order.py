@@ -19,6 +19,14 @@ def test_a_start_comes_before_those_that_start_from_it(tmp_path: Path) -> None:
     assert found.index("d") < found.index("c") < found.index("a")
 
 
+def test_what_needs_videos_comes_last(tmp_path: Path) -> None:
+    for name, more in (("a", '[videos]\nfolder = "x"\n'), ("b", ""), ("c", "")):
+        (tmp_path / name).mkdir()
+        text = f'name = "{name}"\narchitecture = "c2d-18"\n{more}[[phases]]\nclips = 16\n'
+        (tmp_path / name / "config.toml").write_text(text, encoding="utf-8")
+    assert training_order(tmp_path)[-1] == "a"
+
+
 def test_every_shipped_checkpoint_has_a_place() -> None:
     found = training_order(checkpoint_folder())
     configs = {path.parent.name: load_config(path) for path in checkpoint_folder().glob("*/config.toml")}

@@ -1,4 +1,7 @@
-"""The order in which the shipped checkpoints are trained: those first that others start from. ``make checkpoints`` asks for it."""
+"""The order in which the shipped checkpoints are trained, for ``make checkpoints``.
+
+Those first that others start from, and those last that need data which does not ship.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from vizkit.learn.config import load_config
 
 
 def training_order(folder: Path) -> list[str]:
-    """Names of the folders that hold a config, each after the one that it starts from.
+    """Names of the folders that hold a config, each after the one that it starts from, those with videos after all others.
 
     Args:
         folder: of all checkpoints.
@@ -21,7 +24,7 @@ def training_order(folder: Path) -> list[str]:
     """
     configs = {path.parent.name: load_config(path) for path in sorted(folder.glob(f"*/{CONFIG}"))}
     starts = {name: [config.start] if config.start in configs else [] for name, config in configs.items()}
-    return list(TopologicalSorter(starts).static_order())
+    return sorted(TopologicalSorter(starts).static_order(), key=lambda name: configs[name].videos is not None)
 
 
 if __name__ == "__main__":

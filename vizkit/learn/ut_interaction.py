@@ -113,7 +113,8 @@ def ut_listing(folder: Path) -> Listing:
 def _there(folder: Path) -> dict[str, Path]:
     """Clips by name, wherever they lie under a folder: archives unpack into folders of several names."""
     if not folder.is_dir():
-        raise SettingError(f"folder is {str(folder)!r}; give the folder that holds UT-Interaction.", code="missing")
+        where = "`vizkit data ut-interaction --help` says where to get it"
+        raise SettingError(f"folder is {str(folder)!r}; give the folder that holds UT-Interaction ({where}).", code="missing")
     return {path.name: path for path in sorted(folder.rglob("*.avi"), reverse=True)}
 
 
