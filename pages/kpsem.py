@@ -8,10 +8,10 @@ import streamlit as st
 
 from vizkit.catalog import module
 from vizkit.ui import page, panels, state
-from vizkit.ui.attention import side_by_side
+from vizkit.ui.attention import inside, side_by_side
 from vizkit.ui.clip_bar import clip_bar
 from vizkit.ui.export import export_buttons
-from vizkit.ui.key_points import CENTRES, centres, choose, twins
+from vizkit.ui.key_points import CENTRES, centres, choose, tracks, twins
 
 scene = page.setup(module("kpsem").title, about=module("kpsem").how_to_read)
 clip_bar(scene)
@@ -19,7 +19,10 @@ panels.neighbours_hint(scene)
 
 shown = panels.picture(scene, "kpsem", partial(choose, scene), key="kpsem", on_pick=state.add_point, controls_px=148)
 if shown:
-    split = None
+    split, ways = None, None
+    if st.toggle("Tracks over time", key="tracks", bind="query-params"):
+        with page.guarded():
+            ways = panels.further(scene, "kpsem", tracks(shown.choice), key="ways", layout="still")
     if shown.record.learned and shown.record.regions > 1:
         st.subheader("Where each set splits the frames", anchor=False)
         st.markdown(CENTRES)
@@ -28,6 +31,7 @@ if shown:
     st.subheader("What speaks for the label", anchor=False)
     with page.guarded():
         maps = side_by_side(scene, shown.network, twins(scene.model))
-        pictures = {"key points": shown, "centres": split, **{f"Grad-CAM of {name}": found for name, found in maps.items()}}
+        inside(scene, shown.network)
+        pictures = {"key points": shown, "tracks": ways, "centres": split, **{f"Grad-CAM of {name}": found for name, found in maps.items()}}
         export_buttons({name: found.spec for name, found in pictures.items() if found}, key="export")
-        panels.account(shown, split, *maps.values())
+        panels.account(shown, ways, split, *maps.values())

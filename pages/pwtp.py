@@ -8,7 +8,7 @@ import streamlit as st
 
 from vizkit.catalog import module
 from vizkit.ui import page, panels, state
-from vizkit.ui.appearance import choose, frame_by_frame, shaken
+from vizkit.ui.appearance import choose, frame_by_frame, longer, shaken
 from vizkit.ui.clip_bar import clip_bar
 from vizkit.ui.export import export_buttons
 
@@ -24,6 +24,8 @@ if shown:
     with page.guarded():
         choice = frame_by_frame(shown.choice, len(shown.record.dynamic))
         inside = panels.further(scene, "pwtp", choice, key="segment")
-        pictures = {"segments": shown, "one segment": inside}
+        wanted = longer(scene, shown.choice)
+        lengths = panels.further(scene, "pwtp", wanted, key="lengths", layout="still") if wanted else None
+        pictures = {"segments": shown, "one segment": inside, "lengths": lengths}
         export_buttons({name: found.spec for name, found in pictures.items() if found}, key="export")
-        panels.account(shown, inside)
+        panels.account(shown, inside, lengths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +21,7 @@ from tests.net.test_probe import Fails, state
 from vizkit.contracts import Block, SampledClip, Sampling
 from vizkit.errors import NotAvailableError, SettingError
 from vizkit.net import head as head_module
-from vizkit.net.attention import METHODS, NOT_ON_VIDEO, attend, label_index
+from vizkit.net.attention import METHODS, NOT_ON_VIDEO, attend, label_index, methods_of, tabulate_methods
 from vizkit.net.head import head_of
 from vizkit.net.network import Network
 from vizkit.net.probe import ProbedRun, as_output, one_clip, probe
@@ -511,3 +512,52 @@ def test_a_pass_that_is_asked_for_a_map_keeps_its_graph(
     assert not any(tap.after.requires_grad or tap.before.requires_grad for tap in run.taps.values())
     assert not any(output.requires_grad for output in run.outputs.values())
     assert torch.is_grad_enabled()
+
+
+# ------------------------------------------------------------------------------------------------ the list of methods
+
+
+HELPERS = {"AblationLayer", "AblationLayerFasterRCNN", "AblationLayerVit", "ActivationsAndGradients"}
+"""Classes of the library that are no methods."""
+CALLED = {"finercam": "FinerCAM", "guidedbackprop": "GuidedBackpropReLUModel", "dff": "DeepFeatureFactorization"}
+
+
+def test_every_method_of_the_library_is_there_or_has_its_reason() -> None:
+    offered = {name for name, kind in vars(pytorch_grad_cam).items() if inspect.isclass(kind)} - HELPERS
+    known = {CALLED.get(name, method.kind) for name, method in METHODS.items()}
+    refused = {CALLED.get(name, name).lower() for name in NOT_ON_VIDEO}
+    assert {name.lower() for name in offered} == {name.lower() for name in known} | refused
+
+
+@pytest.mark.parametrize("cells", [None, 1])
+def test_the_list_says_what_an_attempt_finds(monkeypatch: pytest.MonkeyPatch, noise: Noise, cells: int | None) -> None:
+    """Each method is tried: those that are listed give a map, the others refuse with the listed reason."""
+    from vizkit.net import attention
+
+    if cells is not None:
+        monkeypatch.setattr(attention, "MOST_CELLS", cells)
+    run = probe(vizkit.wrap(Volume(), stages=STAGES, **INPUT), noise())
+    states = methods_of(run, "deep")
+    assert [one.name for one in states] == [*METHODS, *NOT_ON_VIDEO]
+    for method in states:
+        if method.available:
+            assert attend(run, stage="deep", method=method.name).values.shape == run.taps["deep"].after.shape[1:]
+        else:
+            with pytest.raises((SettingError, NotAvailableError)) as refused:
+                attend(run, stage="deep", method=method.name)
+            assert method.reason[3:-1] in str(refused.value)
+    refusing = {one.name for one in states if not one.available} - set(NOT_ON_VIDEO)
+    assert refusing == (set() if cells is None else {name for name, known in METHODS.items() if known.decomposes})
+    rows = {row[0]: row for row in tabulate_methods(states).rows}
+    assert rows["gradcam"][1:] == (True, "", "Selvaraju et al., ICCV 2017")
+    assert rows["fem"][2] == "The map does not depend on the label."
+    assert rows["dff"][1:3] == (False, "It factorizes features and explains no label.")
+
+
+def test_one_label_has_nothing_to_be_held_against(noise: Noise) -> None:
+    run = probe(vizkit.wrap(Volume(1), stages=STAGES, **INPUT), noise())
+    (finer,) = [one for one in methods_of(run) if one.name == "finercam"]
+    assert not finer.available
+    assert finer.reason == "It holds a label against others, but the network knows one label only."
+    with pytest.raises(SettingError, match="Unknown stage .deepest."):
+        methods_of(run, "deepest")

@@ -131,3 +131,16 @@ def test_both_pictures_can_be_exported():
     assert labels == ["PDF", "SVG", "PNG", "GIF", "WebP", "WebM", "NPZ", "CSV", "Recipe"]
     page.segmented_control(key="export-what").set_value("correlations").run()
     assert "GIF" not in [found.proto.label for found in page.get("download_button")], "one frame is no film"
+
+
+def test_tv_l1_stands_beside_the_stages_with_a_number():
+    page = dcf_page()
+    assert not any("TV-L1" in panel["name"] for panel in components(page, "vizkit_player")[0]["figure"]["panels"])
+    page.toggle(key="dcf_tvl1").set_value(True).run()
+    assert not page.exception
+    names = {panel["name"] for panel in components(page, "vizkit_player")[0]["figure"]["panels"]}
+    assert "TV-L1 0" in names
+    assert "mean cosine of the angle" in words(page)
+    table = page.dataframe[0].value
+    assert {"tvl1_cosine", "tvl1_cells"} <= set(table.columns)
+    assert table[table["frame_offset"] == 1]["tvl1_cells"].notna().all()

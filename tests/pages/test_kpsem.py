@@ -91,3 +91,25 @@ def test_label_and_stage_of_the_maps_can_be_chosen():
 def test_a_model_without_kpsem_has_the_page_too(other: str):
     points, *_ = figures(kpsem_page(model=other))
     assert len(marks(points)) == 4
+
+
+def test_tracks_layers_and_methods_are_shown_when_asked_for():
+    page = kpsem_page()
+    assert len(figures(page)) == 4
+    before = len(page.dataframe)
+    page.toggle(key="tracks").set_value(True).run()
+    ways = figures(page)[1]
+    assert {panel["name"].split()[0] for panel in ways["panels"]} == {"channel"}
+    assert len(ways["panels"]) == 3
+    page.segmented_control(key="kpsem_follow").set_value("match").run()
+    assert figures(page)[1]["panels"] != ways["panels"]
+    assert "most similar value" in words(page)
+    page.toggle(key="attention_layers").set_value(True).run()
+    page.toggle(key="attention_methods").set_value(True).run()
+    figures(page)
+    assert len(page.dataframe) >= before + 2
+    layers, methods = page.dataframe[0].value, page.dataframe[1].value
+    assert "stage res3" in set(layers["place"])
+    assert set(methods.columns) == {"method", "available", "reason", "source"}
+    assert methods.set_index("method").loc["gradcam", "available"]
+    assert "picture" in methods.set_index("method").loc["ablationcam", "reason"]

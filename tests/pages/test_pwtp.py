@@ -169,3 +169,15 @@ def test_equal_settings_share_their_results() -> None:
     kept = len(compute.RESULTS._kept)
     pwtp_page()
     assert len(compute.RESULTS._kept) == kept
+
+
+def test_longer_sequences_are_shown_when_asked_for():
+    page = pwtp_page(segments="8")
+    count = len(components(page, "vizkit_player"))
+    page.toggle(key="pwtp_longer").set_value(True).run()
+    assert not page.exception
+    found = components(page, "vizkit_player")
+    assert len(found) == count + 1
+    assert {panel["name"] for panel in found[-1]["figure"]["panels"]} >= {"dynamic 4", "dynamic 8", "size 8"}
+    assert "untrained projection of its own" in words(page)
+    assert "T = 4, 8 sampled frames" in words(page)

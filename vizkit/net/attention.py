@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -21,6 +21,7 @@ from torch import nn
 
 from vizkit.contracts import AttentionVolume, Prediction, Stage
 from vizkit.errors import NotAvailableError, SettingError, unknown_name
+from vizkit.figure.spec import Table
 from vizkit.net.head import Scalar, head_of, new_head
 
 if TYPE_CHECKING:
@@ -116,12 +117,9 @@ def attend(run: ProbedRun, *, stage: str | None = None, target: str | int = PRED
     place = run.network.stage(stage) if stage else run.network.stages[-1]
     index = label_index(run.prediction, target)
     features = run.taps[place.name].after
-    cells = features[0].numel()
-    if METHODS[method].decomposes and cells > MOST_CELLS:
-        raise SettingError(
-            f"method is {method!r}, which can decompose up to {MOST_CELLS:,} cells, but {place.name} has {cells:,}; take a deeper stage.",
-            code="too_large",
-        )
+    if refused := _refused(run, place, method):
+        code, reason = refused
+        raise SettingError(f"method is {method!r}, which {reason}", code=code)
     gradient, signed = _map(run, place, index, method)
     known = np.isfinite(signed)
     signed = np.where(known, signed, np.float32(0))
@@ -137,6 +135,63 @@ def attend(run: ProbedRun, *, stage: str | None = None, target: str | int = PRED
         zero_because="" if values.any() else _why_zero(features, gradient, signed, place.name, run.prediction.labels[index]),
         undefined_cells=int((~known).sum()),
     )
+
+
+@dataclass(frozen=True)
+class MethodState:
+    """Whether a method of the library can be had of one stage of a run."""
+
+    name: str
+    """What it is chosen by; that of the library's class, in small letters, where it cannot be had."""
+    available: bool
+    """Whether there is a map."""
+    reason: str
+    """Why there is none, or what a reader of the map has to know; empty where there is nothing to say."""
+
+
+def methods_of(run: ProbedRun, stage: str | None = None) -> tuple[MethodState, ...]:
+    """Every method of the grad-cam library: which of them can be had of a stage, and why others cannot.
+
+    Args:
+        run: any probed run.
+        stage: name of a stage; the last one when None.
+
+    Raises:
+        SettingError: an unknown stage.
+        NotAvailableError: a network without stages.
+    """
+    if not run.network.stages:
+        raise NotAvailableError(f"{run.network.name} publishes no stages whose features could be looked at.")
+    place = run.network.stage(stage) if stage else run.network.stages[-1]
+    found = []
+    for name, method in METHODS.items():
+        refused = _refused(run, place, name)
+        reason = f"It {refused[1]}" if refused else "" if method.uses_label else "The map does not depend on the label."
+        found.append(MethodState(name, refused is None, reason))
+    never = (MethodState(name, False, f"{reason[0].upper()}{reason[1:]}.") for name, reason in NOT_ON_VIDEO.items())
+    return (*found, *never)
+
+
+def tabulate_methods(methods: Sequence[MethodState]) -> Table:
+    """One row for each method.
+
+    Args:
+        methods: from :func:`methods_of`.
+    """
+    rows = (
+        (state.name, state.available, state.reason, METHODS[state.name].reference if state.name in METHODS else "") for state in methods
+    )
+    return Table(("method", "available", "reason", "source"), tuple(rows))
+
+
+def _refused(run: ProbedRun, stage: Stage, method: str) -> tuple[str, str] | None:
+    """Code and reason why a method cannot be had of a stage, as the end of a sentence; None where it can."""
+    cells = run.taps[stage.name].after[0].numel()
+    if METHODS[method].decomposes and cells > MOST_CELLS:
+        return "too_large", f"can decompose up to {MOST_CELLS:,} cells, but {stage.name} has {cells:,}; take a deeper stage."
+    if method == "finercam" and len(run.prediction.logits) < 2:
+        return "method", "holds a label against others, but the network knows one label only."
+    return None
 
 
 def check_method(method: str) -> None:
@@ -199,8 +254,6 @@ def _scalar(prediction: Prediction, index: int, method: str) -> Scalar:
     """What is derived: the label's logit, for Finer-CAM its distance from the logits nearest to it."""
     if method != "finercam":
         return lambda logits: logits[index]
-    if len(prediction.logits) < 2:
-        raise SettingError("method is 'finercam', which holds a label against others, but the network knows one label only.", code="method")
     from pytorch_grad_cam.utils.model_targets import FinerWeightedTarget
 
     nearest = np.argsort(np.abs(prediction.logits - prediction.logits[index]), kind="stable")

@@ -127,16 +127,22 @@ def new_head(run: ProbedRun, stage: Stage) -> Head:
         head = _pass_on_shapes(run, stage)
     except Exception:  # whatever a network says about tensors without values, tensors with values will tell
         head = None
-    if head is None or not _alike(run, head):
+    if head is None or not alike(run, head.logits):
         head = _whole_pass(run, stage)
-    if not _alike(run, head):
+    if not alike(run, head.logits):
         raise NotAvailableError(f"{run.network.name} says something else when the same clip is run again, so it has no gradient to show.")
     return head
 
 
-def _alike(run: ProbedRun, head: Head) -> bool:
+def alike(run: ProbedRun, logits: torch.Tensor) -> bool:
+    """Whether another pass has given the run's logits, up to rounding.
+
+    Args:
+        run: a probed run.
+        logits: [classes] of the other pass.
+    """
     before = torch.from_numpy(run.prediction.logits)
-    after = head.logits.detach().float().cpu()
+    after = logits.detach().float().cpu()
     return bool((before - after).abs().max() <= ALIKE * max(1.0, float(before.abs().max())))
 
 
@@ -169,19 +175,19 @@ def _pass(run: ProbedRun, stage: Stage, clip: torch.Tensor, given: Any) -> Head:
     with torch.inference_mode(False), torch.no_grad(), shapes:
         tree.get_submodule(stage.path).register_forward_hook(graph_from(stage, found, given))
         tree.get_submodule(stage.path).register_forward_hook(values_from_here)
-        for path, seen in _beside(run).items():
-            tree.get_submodule(path).register_forward_pre_hook(_with_values(seen))
+        for path, seen in vectors_beside(run).items():
+            tree.get_submodule(path).register_forward_pre_hook(with_values(seen))
         logits = tree(clip)[0]
     return Head(found[0], logits)
 
 
-def _beside(run: ProbedRun) -> dict[str, torch.Tensor]:
+def vectors_beside(run: ProbedRun) -> dict[str, torch.Tensor]:
     """Path -> input [1, C, T, H, W] of the blocks that leave the map as it is and give the head a vector."""
     blocks = ((block.path, run.taps[block.name]) for block in run.network.blocks)
     return {path: tap.before[None] for path, tap in blocks if tap.after is tap.before}
 
 
-def _with_values(seen: torch.Tensor) -> Callable[..., Any]:
+def with_values(seen: torch.Tensor) -> Callable[..., Any]:
     """A hook that gives a block the input that it had in the run, where it comes without values."""
     return lambda _module, inputs: (seen, *inputs[1:]) if inputs[0].is_meta else None
 

@@ -12,7 +12,7 @@ import streamlit as st
 from vizkit.catalog import module, params_of
 from vizkit.contracts import Settings
 from vizkit.pipeline import open_source
-from vizkit.ui import compute
+from vizkit.ui import compute, jobs
 from vizkit.ui.controls import changed, settings_controls
 from vizkit.ui.page import Scene, caught
 from vizkit.ui.panels import Choice
@@ -30,6 +30,12 @@ WORDS = {
     "scale": "One range for",
 }
 CONTROL_PX = 130
+LONGER = "Dynamic appearance of 4, 8, 16 ... frames with the same first one, on one scale (figure 9 of the paper)."
+LONGER_UNTRAINED = (
+    "Each length has an untrained projection of its own, which lets much of what stands still through: fit to this clip above, and one is "
+    "trained for each."
+)
+LONGER_FITTED = "One projection for each length, trained for {steps} steps: together this takes several times as long as the fit above."
 STEPS, MOST_STEPS = 150, 1000
 MOST_SHAKE_PX = 6
 REFRESH_S = 0.4
@@ -100,6 +106,24 @@ def frame_by_frame(choice: Choice, segments: int) -> Choice:
     return replace(choice, look={**choice.look, "layout": "segment", **({"segment": shown} if shown else {})})
 
 
+def longer(scene: Scene, choice: Choice) -> Choice | None:
+    """Draw the switch of the third picture: longer and longer sequences from the first sampled frame on; None while it is off.
+
+    Args:
+        scene: clip, frames and model.
+        choice: that of the page's picture.
+    """
+    from vizkit.motion.pwtp.lengths import usual_lengths
+
+    lengths = usual_lengths(len(scene.frames.frames))
+    if len(lengths) < 2 or not st.toggle("Longer sequences", key=f"{PREFIX}longer", bind="query-params", help=LONGER):
+        return None
+    steps = getattr(choice.params, "fit_steps", 0)
+    st.caption(LONGER_FITTED.format(steps=steps) if steps else LONGER_UNTRAINED)
+    look = {"rule": choice.look["rule"]} if "rule" in choice.look else {}
+    return Choice(choice.params.model_copy(update={"lengths": lengths}), {"layout": "lengths", **look})
+
+
 def shaken(scene: Scene) -> Scene:
     """Offer to shake the camera of a synthetic clip; gives the scene with the clip that is shown then."""
     if scene.clip.codec != "world":
@@ -164,7 +188,7 @@ def _fit(fitting: Fitting, scene: Scene, params: Any) -> None:
 
     try:
         with caught(fail):
-            compute.Queue().run(lambda: fit(compute.run(scene.model, scene.frames), params, fitting.report))
+            jobs.Queue().run(lambda: fit(compute.run(scene.model, scene.frames), params, fitting.report), limit_s=math.inf)
     finally:
         fitting.ended = True
 

@@ -82,6 +82,31 @@ def _choose(scene: Scene, network: Network, twins: Sequence[str]) -> tuple[str, 
     return baseline, kind.parse(**changed(kind, values))
 
 
+def inside(scene: Scene, network: Network) -> None:
+    """List the network's layers with the shapes that this clip gives them, and the methods that a map can be made by.
+
+    Args:
+        scene: clip, frames and model.
+        network: the model's network.
+    """
+    if st.toggle("Layers and their shapes", key=f"{PREFIX}layers"):
+        from vizkit.net.layers import layer_shapes, tabulate_layers
+
+        with guarded():
+            length, *size_hw = scene.frames.frames.shape[:3]
+            key = ("layers", *compute.run_key(scene.model, scene.frames))
+            found = compute.RESULTS.get(key, lambda: layer_shapes(network, frames=length, size_hw=(size_hw[0], size_hw[1])))
+            st.caption("Shapes as each layer gives them for this clip; frames may be folded into the first axis.")
+            panels.table_view(tabulate_layers(found))
+    if st.toggle("Methods, and why others cannot be had", key=f"{PREFIX}methods"):
+        from vizkit.net.attention import methods_of, tabulate_methods
+
+        with guarded():
+            stage = st.session_state.get(f"{PREFIX}stage") or network.stages[-1].name
+            st.caption(f"Of the grad-cam library, on {plain(stage)} of {plain(scene.model)} and this clip.")
+            panels.table_view(tabulate_methods(methods_of(compute.run(scene.model, scene.frames), stage)))
+
+
 def _frames(total: int) -> list[int]:
     """The middle frames of as many equal parts of a clip as a row has."""
     return sorted({(2 * part + 1) * total // (2 * SHOWN) for part in range(SHOWN)})

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +19,8 @@ from weakref import WeakValueDictionary
 import vizkit
 from vizkit.catalog import MODULES, architecture
 from vizkit.contracts import Prediction, ReceptiveField, SampledClip, Sampling, Settings, VideoClip
+from vizkit.errors import SettingError
+from vizkit.ui import jobs
 
 if TYPE_CHECKING:
     from vizkit.checkpoint import Checkpoint
@@ -30,6 +31,8 @@ Key = tuple[str, ...]
 Made = TypeVar("Made")
 
 LIMIT_BYTES = 10**9
+MANY_PIXELS = 4_000_000
+"""From here on a page asks whether there is memory for a pass."""
 
 
 def size_of(value: Any) -> int:
@@ -68,16 +71,24 @@ class Results:
             return key in self._kept
 
     def get(self, key: Key, make: Callable[[], Made]) -> Made:
-        """Give a result, computing it at most once at a time; an exception reaches everyone who waits and is not kept."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key][0]
-            mine = key not in self._making
-            future: Future[Made] = self._making.setdefault(key, Future())
-        if mine:
-            self._make(key, make, future)
-        return future.result()
+        """Give a result, computing it at most once at a time; an exception reaches everyone who waits and is not kept.
+
+        Where the job that computes it is given up, one of those who wait computes it.
+        """
+        while True:
+            with self._lock:
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                    return self._kept[key][0]
+                mine = key not in self._making
+                future: Future[Made] = self._making.setdefault(key, Future())
+            if mine:
+                self._make(key, make, future)
+                return future.result()
+            while not wait([future], jobs.POLL_S).done:
+                jobs.check()
+            if not isinstance(future.exception(), jobs.SupersededError):
+                return future.result()
 
     def _make(self, key: Key, make: Callable[[], Made], future: Future[Made]) -> None:
         try:
@@ -93,35 +104,6 @@ class Results:
             while len(self._kept) > 1 and sum(size for _, size in self._kept.values()) > self._limit:
                 self._kept.popitem(last=False)
         future.set_result(made)
-
-
-class SupersededError(Exception):
-    """A newer job of the same session has been asked for."""
-
-
-class Queue:
-    """Jobs of one session run one at a time, and only the newest of those that wait runs at all."""
-
-    _slots = threading.BoundedSemaphore(max(os.cpu_count() or 1, 1))
-
-    def __init__(self) -> None:
-        self._newest = 0
-        self._turn = threading.Lock()
-        self._count = threading.Lock()
-
-    def run(self, job: Callable[[], Made]) -> Made:
-        """Run a job when it is its turn.
-
-        Raises:
-            SupersededError: a newer job arrived while this one waited.
-        """
-        with self._count:
-            self._newest += 1
-            ticket = self._newest
-        with self._turn, self._slots:
-            if ticket != self._newest:
-                raise SupersededError
-            return job()
 
 
 RESULTS = Results()
@@ -177,9 +159,10 @@ def _model_key(name: str) -> tuple[str, str]:
 
 @cache
 def _load_torch() -> None:
-    """Import torch and take its objects out of the garbage collector's way, which runs after every page."""
-    import torch  # noqa: F401
+    """Import torch, let jobs look up between two layers, and take its objects out of the garbage collector's way after every page."""
+    from torch.nn.modules.module import register_module_forward_pre_hook
 
+    register_module_forward_pre_hook(jobs.check)
     gc.collect()
     gc.freeze()
 
@@ -232,9 +215,36 @@ def run_key(name: str, frames: SampledClip) -> Key:
     return ("run", *_model_key(name), frames.digest, frames.name, settings_key(frames.sampling), vizkit.__version__)
 
 
+def check_memory(net: Network, frames: SampledClip) -> None:
+    """Say before a long pass starts that its memory is not there; ordinary clips are not asked about.
+
+    Raises:
+        SettingError: it needs more than is free.
+    """
+    from vizkit.net.memory import free_bytes, needed_bytes
+
+    length, height, width = frames.frames.shape[:3]
+    free = free_bytes()
+    if length * height * width < MANY_PIXELS or free is None:
+        return
+    needed = RESULTS.get(("memory", *_model_key(net.name), str(frames.frames.shape)), lambda: needed_bytes(net, length, height, width))
+    if needed > free:
+        asked = f"{net.name} on {length} frames of {width} x {height} px needs about {needed / 1e9:.1f} GB of memory"
+        raise SettingError(f"{asked}, and {free / 1e9:.1f} GB are free (memory). Choose fewer or smaller frames.", code="memory")
+
+
 def run(name: str, frames: SampledClip) -> ProbedRun:
-    """One forward pass with its taps."""
-    return RESULTS.get(run_key(name, frames), lambda: vizkit.probe(network(name), frames))
+    """One forward pass with its taps.
+
+    Raises:
+        SettingError: it needs more memory than is free.
+    """
+
+    def make() -> ProbedRun:
+        check_memory(network(name), frames)
+        return vizkit.probe(network(name), frames)
+
+    return RESULTS.get(run_key(name, frames), make)
 
 
 def prediction_key(name: str, clip: VideoClip, sampling: Sampling) -> Key:
@@ -243,8 +253,18 @@ def prediction_key(name: str, clip: VideoClip, sampling: Sampling) -> Key:
 
 
 def prediction(name: str, clip: VideoClip, sampling: Sampling) -> Prediction:
-    """What a network says of a part of a clip."""
-    return RESULTS.get(prediction_key(name, clip, sampling), lambda: vizkit.predict(clip, network(name), sampling=sampling))
+    """What a network says of a part of a clip.
+
+    Raises:
+        SettingError: it needs more memory than is free.
+    """
+
+    def make() -> Prediction:
+        frames = vizkit.sample(clip, sampling)
+        check_memory(network(name), frames)
+        return vizkit.predict(frames, network(name))
+
+    return RESULTS.get(prediction_key(name, clip, sampling), make)
 
 
 def receptive_fields(name: str, frames: SampledClip, places: tuple[str, ...]) -> Mapping[str, ReceptiveField | None]:

@@ -93,6 +93,13 @@ def centres(choice: Choice) -> Choice:
     return replace(choice, look={"layout": "centres"})
 
 
+def tracks(choice: Choice) -> Choice:
+    """The way of each key point over time, of the same analysis."""
+    words = "Of one region in all steps, or from each key point to the one that matches it best."
+    follow = st.segmented_control("Follow", ["region", "match"], default="region", required=True, key=f"{PREFIX}follow", help=words)
+    return replace(choice, look={"layout": "tracks", **({} if follow == "region" else {"follow": follow})})
+
+
 def twins(model: str) -> tuple[str, ...]:
     """What a model can best be held against: its trained twin, the same network without KPSEM, or other backbones."""
     own = (compute.twin_of(model), BACKBONES.get(model, ""))

@@ -14,8 +14,9 @@ from vizkit.catalog import module, step
 from vizkit.contracts import FAR_APART_S, Prediction, ReceptiveField, SampledClip, Settings
 from vizkit.figure.layers import dress
 from vizkit.figure.spec import FigureSpec, ImageLayer, Panel, Table
+from vizkit.harmless import cell, visible
 from vizkit.pipeline import draw, lay_over
-from vizkit.ui import class_map, compute, layer_looks, state
+from vizkit.ui import class_map, compute, jobs, layer_looks, state
 from vizkit.ui.measured import measured
 from vizkit.ui.page import Scene, caught, guarded, sample_neighbours, use_model
 from vizkit.ui.player import Pick, PlayerLayout, figure_payload, player
@@ -75,7 +76,7 @@ def neighbours_hint(scene: Scene) -> None:
 def prediction(scene: Scene) -> None:
     """Show the most probable labels; computed here unless the run is at hand."""
     with guarded():
-        run = scene.queue.run(lambda: compute.run(scene.model, scene.frames))
+        run = scene.run(lambda: compute.run(scene.model, scene.frames))
         st.html(bars_html(run.prediction))
         _truth(scene, run.prediction)
         network_caption(run.network)
@@ -116,7 +117,7 @@ def is_synthetic(labels: tuple[str, ...]) -> bool:
 
 def bars_html(found: Prediction) -> str:
     """A table with one bar for each of the most probable labels; labels are escaped."""
-    rows = "".join(_bar_row(escape(row.label), 100 * row.probability) for row in found.top(TOP))
+    rows = "".join(_bar_row(escape(visible(row.label)), 100 * row.probability) for row in found.top(TOP))
     return f'<table class="vz-bars" aria-label="Most probable labels">{rows}</table>'
 
 
@@ -257,7 +258,7 @@ def offer_models(names: Sequence[str]) -> None:
     with st.container(horizontal=True):
         for name in names:
             untrained = "" if name in compute.checkpoint_names() else ", untrained"
-            st.button(f"Use {name}{untrained}", key=f"use-{name}", on_click=use_model, args=(name,))
+            st.button(f"Use {plain(name)}{untrained}", key=f"use-{name}", on_click=use_model, args=(name,))
 
 
 def _draw(scene: Scene, view: str, choice: Choice, place: _Place) -> Picture | None:
@@ -315,11 +316,11 @@ def _wait(scene: Scene, place: _Place, wanted: object, job: Callable[[], Any]) -
     sentence = _failed(place, wanted)
     if sentence is not None:
         place.show(shown)
-        st.error(sentence, icon=":material/error:")
+        say_failed(sentence, f"{place.key}:failed")
         return
     place.show(shown, _waiting(scene))
     with caught(lambda said: st.session_state.update({f"{place.key}:failed": (wanted, said)})):
-        scene.queue.run(job)
+        scene.run(job)
     st.rerun()
 
 
@@ -327,6 +328,17 @@ def _failed(place: _Place, wanted: object) -> str | None:
     """Why there is no such result; None where it was not tried."""
     failed, sentence = st.session_state.get(f"{place.key}:failed", (None, ""))
     return str(sentence) if failed == wanted else None
+
+
+def say_failed(sentence: str, key: str) -> None:
+    """Say why there is no picture, with a button that tries again.
+
+    Args:
+        sentence: why, safe as Markdown.
+        key: where the session keeps what has failed.
+    """
+    st.error(sentence, icon=":material/error:")
+    st.button("Try again", key=f"{key}:again", on_click=st.session_state.pop, args=(key,), icon=":material/refresh:")
 
 
 def _waiting(scene: Scene) -> str:
@@ -344,12 +356,14 @@ def cost_words(runs: Sequence[tuple[str, SampledClip]]) -> str:
     large = [(name, frames) for name, frames in runs if name not in compute.checkpoint_names()]
     cost = sum(compute.gmacs(name, frames) for name, frames in large)
     names = " and ".join(dict.fromkeys(name for name, _ in large))
-    words = f"{COMPUTING} {names} takes {cost:.0f} billion multiply-adds for this clip: many seconds without a GPU"
-    return words if cost >= HEAVY_GMACS else COMPUTING
+    ahead = jobs.LINE.ahead
+    first = f"{COMPUTING} {ahead} jobs of others come first." if ahead else COMPUTING
+    words = f"{first} {names} takes {cost:.0f} billion multiply-adds for this clip: many seconds without a GPU"
+    return words if cost >= HEAVY_GMACS else first
 
 
 def account(shown: Picture, *further: Picture | None) -> None:
-    """Say what a page shows: network, way from the frames to the picture, captions, and the first picture as a table."""
+    """Say what a page shows: network, way from the frames to the picture, captions, and tables of what is drawn."""
     network_caption(shown.network)
     st.subheader("From the frames to the picture", anchor=False)
     steps_strip(shown.record)
@@ -359,6 +373,10 @@ def account(shown: Picture, *further: Picture | None) -> None:
             st.caption(plain(picture.spec.caption))
     if shown.spec.table:
         table_view(shown.spec.table)
+    for picture in further:
+        if picture is not None and picture.spec.table and picture.spec.table.columns != (shown.spec.table or picture.spec.table).columns:
+            with st.expander(plain(f"{picture.spec.title} ({picture.network.name}), as a table"), icon=":material/table:"):
+                table_view(picture.spec.table)
     over = next((picture.over for picture in (shown, *further) if picture is not None and picture.over), None)
     if over:
         st.caption("The class map over the frames, by its time steps:")
@@ -373,5 +391,5 @@ def steps_strip(record: Any) -> None:
 
 def table_view(table: Table) -> None:
     """Show what is drawn as a table that can be sorted: the text alternative of the picture; empty text is a missing number."""
-    columns = {name: [None if row[number] == "" else row[number] for row in table.rows] for number, name in enumerate(table.columns)}
+    columns = {name: [None if row[number] == "" else cell(row[number]) for row in table.rows] for number, name in enumerate(table.columns)}
     st.dataframe(columns, hide_index=True, height=320)

@@ -21,7 +21,7 @@ SCENE_OR_NETWORK = (
     "**cosine** shows the scene: how what is in the picture moves, seen through the features of any network, trained or not. "
     "**model** shows the network: the correlation volumes that its DCF blocks work with."
 )
-WORDS = {"cells": "Show cells", "raw": "Raw displacement", "offset": "Frame offset"}
+WORDS = {"cells": "Show cells", "raw": "Raw displacement", "offset": "Frame offset", "tvl1": "TV-L1"}
 PREFIX = "dcf_"
 CONTROL_PX = 120
 MOST_CELLS = 4
@@ -51,6 +51,7 @@ def choose(network: Network) -> Choice:
         look = _controls(Look, ["offset", "layout", "backdrop"], {"offset": offsets, "layout": ["pyramid", "common"]})
     with st.container(horizontal=True, vertical_alignment="center"):
         look |= _controls(Look, ["cells", "raw"])
+        values |= _controls(kind, ["tvl1"])
     if values["stages"] == own:
         del values["stages"]
     return Choice(kind.parse(**changed(kind, values), points=state.points()[: -MOST_CELLS - 1 : -1]), changed(Look, look))

@@ -103,7 +103,8 @@ def test_what_must_hold_in_every_record(run: ProbedRun, block: str) -> None:
     assert (result.win_share >= 0).all()
     assert np.allclose(result.win_share.sum(1)[result.live_channels > 0], 1)
     assert set(result.arrays()) == {
-        "query", "proposal", "distance_squared", "active", "channels_won", "live_channels", "change", "frame_index", "frame_times_s",
+        "query", "proposal", "distance_squared", "active", "channels_won", "live_channels", "change_share", "change", "frame_index",
+        "frame_times_s", *(f"{name}_{block.name}" for name in ("before", "after", "change") for block in run.network.blocks),
     }  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def test_shrunk_blocks_have_a_grid_of_their_own(run: ProbedRun) -> None:
 
 def test_the_record_checks_its_shapes(run: ProbedRun) -> None:
     result = look(run)
-    for field in ("proposal", "active", "channels_won", "distance_squared", "live_channels"):
+    for field in ("proposal", "active", "channels_won", "distance_squared", "live_channels", "change_share"):
         with pytest.raises(ValueError, match=rf"Correspondences\.{field}"):
             replace(result, **{field: getattr(result, field)[:-1]})
     with pytest.raises(ValueError, match=r"Correspondences\.change"):

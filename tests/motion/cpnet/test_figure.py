@@ -228,7 +228,7 @@ def table_column(spec: object, name: str) -> int:
 
 @pytest.mark.parametrize("look", [{"colour": "red"}, {"shown": 0}, {"heat_opacity": 1.5}, {"columns": 0}])
 def test_an_unknown_look_lists_the_known_ones(result: Correspondences, look: dict[str, object]) -> None:
-    with pytest.raises(SettingError, match=r"Known: heat \(boolean\).*columns \(integer 1\.\.16\)"):
+    with pytest.raises(SettingError, match=r"Known: layout \(arrows \| blocks\).*columns \(integer 1\.\.16\)"):
         draw(result, **look)
 
 

@@ -59,7 +59,8 @@ def planted(template: Correspondences, world: WorldClip, *, shift: tuple[int, in
     chosen[:, :3] = True
     return replace(
         template, query=query, proposal=np.array(proposal), distance_squared=np.zeros((count, neighbors), np.float32), active=chosen,
-        channels_won=chosen.astype(np.float32), live_channels=np.full(count, 3), change=truth.moving[:, ::4, ::4].astype(np.float32),
+        channels_won=chosen.astype(np.float32), live_channels=np.full(count, 3),
+        change_share=chosen.astype(np.float32) / max(chosen.shape[1], 1), change=truth.moving[:, ::4, ::4].astype(np.float32),
     )  # fmt: skip
 
 
@@ -69,6 +70,7 @@ def undecided(template: Correspondences, query: np.ndarray, proposal: np.ndarray
     return replace(
         template, query=query, proposal=proposal, distance_squared=zeros, active=zeros > 0, channels_won=zeros,
         live_channels=np.zeros(len(query), int),
+        change_share=np.zeros(proposal.shape[:2], np.float32),
     )  # fmt: skip
 
 

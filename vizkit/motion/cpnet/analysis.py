@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from vizkit.contracts import COPIES, Grid, Provenance, Record, SampledClip, Settings, Tap
-from vizkit.errors import unknown_name
+from vizkit.errors import NotAvailableError, unknown_name
 from vizkit.motion.cpnet.module import CPModule, Metric, propose
+from vizkit.motion.cpnet.removal import Removal, change_share, remove_each
+from vizkit.motion.cpnet.strength import BlockStrength, strengths
 from vizkit.net.geometry import CellGeometry
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ class Params(Settings):
     """Queries (t, x, y): sampled frame and model pixels; empty for the cells of largest feature change."""
     queries: int = Field(3, ge=1, le=64)
     """Number of default queries, where no points are given."""
+    removed: bool = False
+    """Also leave out each proposal in turn and run the rest of the network without it: a pass for each that wins a channel."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,12 +60,18 @@ class Correspondences(Record):
     """[Q, k] live channels whose maximum it holds; a tie is split equally."""
     live_channels: NDArray[np.int64]
     """[Q] channels whose maximum is above zero (all channels in the form ``before_max``)."""
+    change_share: NDArray[np.float32]
+    """[Q, k] share in the cell's feature change (:func:`vizkit.motion.cpnet.removal.change_share`); all zero without a module."""
     change: NDArray[np.float32]
     """[T, H, W] sum over channels of |what the module adds|, on ``change_grid``."""
     grid: Grid
     """Grid of queries and proposals (a shrunk module has its own)."""
     change_grid: Grid
     """Grid of the change."""
+    strengths: tuple[BlockStrength, ...]
+    """Features before and after each CP module of the network, shallow to deep."""
+    removal: Removal | None
+    """What the network says without each proposal; None where it was not asked for."""
     block: str
     """Name of the block or the stage."""
     decided: bool
@@ -88,6 +98,7 @@ class Correspondences(Record):
         self._expect("active", ("Q", "k"), sizes, "bool")
         self._expect("channels_won", ("Q", "k"), sizes, "float32")
         self._expect("live_channels", ("Q",), sizes, "int64")
+        self._expect("change_share", ("Q", "k"), sizes, "float32")
         self._expect("change", self.change_grid.shape, {}, "float32")
 
     @property
@@ -97,13 +108,19 @@ class Correspondences(Record):
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays under the names of the record, and the sampled frames' numbers and times."""
-        names = ("query", "proposal", "distance_squared", "active", "channels_won", "live_channels", "change")
-        return {name: getattr(self, name) for name in names} | {"frame_index": self.clip.index, "frame_times_s": self.clip.times_s}
+        names = ("query", "proposal", "distance_squared", "active", "channels_won", "live_channels", "change_share", "change")
+        found = {name: getattr(self, name) for name in names}
+        for strength in self.strengths:
+            found |= strength.arrays()
+        if self.removal is not None:
+            removed = ("logits_all", "logits_without", "top_without", "probability_change")
+            found |= {name: getattr(self.removal, name) for name in removed}
+        return found | {"frame_index": self.clip.index, "frame_times_s": self.clip.times_s}
 
     def summary(self) -> dict[str, float | int | str | bool]:
         """What was found, in a few numbers."""
         step = (self.proposal[..., :0:-1] - self.query[:, None, :0:-1]) * self.grid.stride_px
-        return {
+        found = {
             "block": self.block,
             "metric": self.metric,
             "queries": len(self.query),
@@ -113,6 +130,16 @@ class Correspondences(Record):
             "median_step_px": float(np.median(np.hypot(step[..., 0], step[..., 1]))),
             "change_max": float(self.change.max()),
             "change_mean": float(self.change.mean()),
+        }
+        if self.removal is None:
+            return found
+        predicted = self.removal.before.top(1)[0]
+        return found | {
+            "label": predicted.label,
+            "probability": predicted.probability,
+            "labels_changed_by_removal": int((self.removal.top_without != predicted.index).sum()),
+            "largest_probability_change": float(np.abs(self.removal.probability_change).max()),
+            "passes": self.removal.passes,
         }
 
 
@@ -152,9 +179,12 @@ def analyze(run: ProbedRun, params: Params) -> Correspondences:
         active=found.active,
         channels_won=found.channels_won,
         live_channels=found.live_channels,
+        change_share=found.change_share,
         change=change,
         grid=grid,
         change_grid=change_grid,
+        strengths=strengths(run),
+        removal=_removal(run, name, module, cells, grid, params),
         block=name,
         decided=module is not None,
         metric=found.metric,
@@ -166,6 +196,19 @@ def analyze(run: ProbedRun, params: Params) -> Correspondences:
     )
 
 
+def without_each(result: Correspondences, query: int) -> Params:
+    """Settings that leave out each proposal of one query of a result in turn.
+
+    Args:
+        result: from :func:`analyze`.
+        query: its number.
+    """
+    t, y, x = result.query[query].tolist()
+    place = (t * result.grid.stride_frames, *(float(side) for side in result.grid.centre_px(np.array([x, y]))))
+    point: Point = result.params.points[query] if result.params.points else place
+    return result.params.model_copy(update={"points": (point,), "queries": 1, "removed": True})
+
+
 class _Found(NamedTuple):
     """Proposals of the queries and what the maximum made of them."""
 
@@ -175,22 +218,42 @@ class _Found(NamedTuple):
     active: NDArray[np.bool_]
     channels_won: NDArray[np.float32]
     live_channels: NDArray[np.int64]
+    change_share: NDArray[np.float32]
 
 
 def _find(module: CPModule | None, features: torch.Tensor, cells: NDArray[np.int64], grid: Grid, params: Params) -> _Found:
     """Run the module's steps for the queries only; without a module, the neighbour search alone."""
     query = torch.from_numpy(np.ravel_multi_index(tuple(cells.T), grid.shape))
-    own: Metric = module.metric if module else "semantic"
-    metric: Metric = own if params.metric == "own" else params.metric
-    neighbors = params.neighbors or (module.neighbors if module else NEIGHBORS)
+    neighbors, metric = _search(module, params)
     with torch.no_grad():
         match = module.match if module else propose
         index, distance = match(features, neighbors=neighbors, metric=metric, query=query)
         active, won, live = torch.zeros_like(index[0], dtype=torch.bool), torch.zeros_like(distance[0]), torch.zeros_like(index[0, :, 0])
+        share = torch.zeros_like(distance[0])
         if module:
-            active, won, live = find_active(module.embed(features, index, query=query)[0], every_channel=module.head == "before_max")
-    found = (number.cpu().numpy() for number in (index[0], distance[0].float(), active, won.float(), live))
+            embedded = module.embed(features, index, query=query)[0]
+            active, won, live = find_active(embedded, every_channel=module.head == "before_max")
+            share = change_share(module, embedded)
+    found = (number.cpu().numpy() for number in (index[0], distance[0].float(), active, won.float(), live, share.float()))
     return _Found(metric, *found)
+
+
+def _search(module: CPModule | None, params: Params) -> tuple[int, Metric]:
+    """How many nearest neighbours, and in which space: as asked for, or the module's own."""
+    own: Metric = module.metric if module else "semantic"
+    return params.neighbors or (module.neighbors if module else NEIGHBORS), own if params.metric == "own" else params.metric
+
+
+def _removal(run: ProbedRun, name: str, module: CPModule | None, cells: NDArray[np.int64], grid: Grid, params: Params) -> Removal | None:
+    """What the network says without each proposal, where that was asked for."""
+    if not params.removed:
+        return None
+    if module is None:
+        raise NotAvailableError(
+            f"{name} is a stage without a CP module: no proposal is used there, so none can be removed.", code="removed"
+        )
+    neighbors, metric = _search(module, params)
+    return remove_each(run, name, torch.from_numpy(np.ravel_multi_index(tuple(cells.T), grid.shape)), neighbors=neighbors, metric=metric)
 
 
 def find_active(embedded: torch.Tensor, *, every_channel: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

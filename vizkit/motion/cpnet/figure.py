@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,14 @@ from pydantic import Field
 from vizkit.contracts import Settings
 from vizkit.figure.spec import ColorBarKey, FigureSpec, HeatLayer, ImageLayer, Key, LegendKey, LinkLayer, Panel, PointLayer, Role, Table
 from vizkit.motion.cpnet.analysis import Correspondences
+from vizkit.motion.cpnet.blocks import draw_blocks
+from vizkit.motion.cpnet.removal import Removal
 
+WINNERS = (
+    "rank", "to_t", "dx_px", "dy_px", "distance_squared", "channels_won", "win_share", "change_share", "probability_change",
+    "probability_without", "label_without",
+)  # fmt: skip
+"""Columns of the table that say who won at one cell."""
 FILTERED_OPACITY = 0.7
 FAINTEST_WIN = 0.45
 CHANGE = "feature change, L1 over channels"
@@ -26,6 +34,8 @@ LEGEND: dict[Role, str] = {
 class Look(Settings):
     """How the picture is drawn; nothing here changes a number."""
 
+    layout: Literal["arrows", "blocks"] = "arrows"
+    """``arrows``: proposals over the film strip; ``blocks``: features before and after each module of the network, and their change."""
     heat: bool = True
     """Lay the feature change over the frames."""
     heat_opacity: float = Field(0.5, ge=0, le=1)
@@ -35,7 +45,7 @@ class Look(Settings):
     shown: int = Field(64, ge=1, le=64)
     """Arrows per query, nearest first."""
     columns: int = Field(4, ge=1, le=16)
-    """Frames in a row."""
+    """Frames in a row; with ``blocks``, frames shown."""
     limits: dict[str, tuple[float, float]] = {}
     """Ends of the colour bar, by what is written on it, to draw several pictures on one scale; its own range where none are given."""
 
@@ -52,8 +62,11 @@ def draw(result: Correspondences, **look: object) -> FigureSpec:
 
     Raises:
         SettingError: an unknown look; the message lists the known ones.
+        NotAvailableError: blocks are asked for, and none is on in the run.
     """
     style = Look.parse(**look)
+    if style.layout == "blocks":
+        return draw_blocks(result, columns=style.columns, limits=style.limits)
     largest = _largest(result, style)
     heat = style.heat and largest > 0
     panels = tuple(_panel(result, frame, style, largest if heat else 0.0) for frame in range(len(result.clip.frames)))
@@ -144,7 +157,11 @@ def _label(result: Correspondences, query: int, rank: int) -> str:
     where = f"query {query}, rank {rank + 1} -> cell (t {t}, y {y}, x {x}); squared distance {result.distance_squared[query, rank]:.4g}"
     if not result.decided:
         return where
-    return f"{where}; wins {result.channels_won[query, rank]:.3g} of {result.live_channels[query]} live channels"
+    won = f"{where}; wins {result.channels_won[query, rank]:.3g} of {result.live_channels[query]} live channels"
+    won += f", {result.change_share[query, rank]:.0%} of the change"
+    if result.removal is None:
+        return won
+    return f"{won}; without it {100 * result.removal.probability_change[query, rank]:+.3g} points"
 
 
 def _roles(links: tuple[LinkLayer, ...]) -> list[Role]:
@@ -164,10 +181,26 @@ def _caption(result: Correspondences, style: Look, heat: bool) -> str:
         parts.append(f"The {style.shown} nearest are drawn.")
     if result.decided:
         parts.append("Red, solid: in the max-pool-active set over live channels; blue, dashed: filtered.")
+    if result.removal is not None:
+        parts.append(removal_words(result.removal))
     if heat:
         parts.append(f"Heat: L1 change of the features by the module, 0 to {_largest(result, style):.3g}, one scale for all frames.")
     parts.append(f"Source frames {', '.join(str(number) for number in result.clip.index)} of {source.clip}.")
     return " ".join(parts)
+
+
+def removal_words(removal: Removal) -> str:
+    """What leaving out one proposal at a time does to the prediction, in a sentence.
+
+    Args:
+        removal: of a result.
+    """
+    label, largest = removal.before.top(1)[0], 100 * float(np.abs(removal.probability_change).max())
+    changed = int((removal.top_without != label.index).sum())
+    return (
+        f"Each proposal left out in turn moves {label.label!r} ({label.probability:.1%}) by up to {largest:.2g} points and changes the "
+        f"label in {changed} of {removal.top_without.size} cases."
+    )
 
 
 def _alt(result: Correspondences) -> str:
@@ -177,11 +210,13 @@ def _alt(result: Correspondences) -> str:
 
 
 def tabulate(result: Correspondences) -> Table:
-    """One row for each arrow: cells, pixels, distance, channels won."""
-    columns = (
+    """One row for each arrow: cells, pixels, distance, channels won, and what the network says without it where that was asked for."""
+    columns: tuple[str, ...] = (
         "query", "rank", "from_t", "from_y", "from_x", "to_t", "to_y", "to_x", "from_x_px", "from_y_px", "to_x_px", "to_y_px",
-        "dx_px", "dy_px", "frames_apart", "distance_squared", "active", "channels_won", "win_share",
+        "dx_px", "dy_px", "frames_apart", "distance_squared", "active", "channels_won", "win_share", "change_share",
     )  # fmt: skip
+    removal = result.removal
+    columns += ("label", "label_without", "probability", "probability_without", "probability_change") if removal else ()
     rows = []
     for number, start in enumerate(result.query):
         from_px = result.grid.centre_px(start[:0:-1])
@@ -192,8 +227,28 @@ def tabulate(result: Correspondences) -> Table:
                 *(float(part) for part in (*from_px, *to_px, *(to_px - from_px))), int((end[0] - start[0]) * result.grid.stride_frames),
                 float(result.distance_squared[number, rank]), bool(result.active[number, rank]),
                 float(result.channels_won[number, rank]), float(result.win_share[number, rank]),
+                float(result.change_share[number, rank]), *(_without(removal, number, rank) if removal else ()),
             ))  # fmt: skip
     return Table(columns, tuple(rows))
+
+
+def _without(removal: Removal, query: int, rank: int) -> tuple[str, str, float, float, float]:
+    """The label with all proposals and without one, and the probabilities of the former."""
+    label, change = removal.before.top(1)[0], float(removal.probability_change[query, rank])
+    return label.label, removal.labels[removal.top_without[query, rank]], label.probability, label.probability + change, change
+
+
+def tabulate_winners(result: Correspondences, query: int) -> Table:
+    """The rows of one query, and of them what says who won.
+
+    Args:
+        result: from :func:`vizkit.motion.cpnet.analysis.analyze`.
+        query: its number.
+    """
+    whole = tabulate(result)
+    kept = [whole.columns.index(name) for name in WINNERS if name in whole.columns]
+    rows = (row for row in whole.rows if row[0] == query)
+    return Table(tuple(whole.columns[place] for place in kept), tuple(tuple(row[place] for place in kept) for row in rows))
 
 
 def no_difference(one: Correspondences, other: Correspondences, _look: Mapping[str, object]) -> str | None:

@@ -34,7 +34,7 @@ class CPModule(nn.Module):
     """Correspondence proposals for feature maps [B, C, T, H, W]; returns what is added to them.
 
     The steps are public and are what :meth:`forward` runs: :meth:`points`, :meth:`match`, :meth:`embed`, a maximum over the
-    proposals, :meth:`expand`. Analyses call the same steps again on a tapped input.
+    proposals, :meth:`expand` (:meth:`lift` and a resize). Analyses call the same steps again on a tapped input.
 
     Args:
         channels: C.
@@ -157,6 +157,12 @@ class CPModule(nn.Module):
             flat = index + torch.arange(len(index), device=index.device)[:, None, None] * points.shape[1]
             return own[:, :, None] + other.flatten(0, 1).index_select(0, flat.flatten()).view(*index.shape, -1)
 
+    def lift(self, strongest: torch.Tensor) -> torch.Tensor:
+        """What follows the maximum, cell by cell: [..., w] -> [..., C]; linear but for a constant, nothing in the form ``before_max``."""
+        if self.last is None or self.last_norm is None:
+            return strongest
+        return self.last_norm(self.last(strongest).flatten(0, -2)).unflatten(0, strongest.shape[:-1])
+
     def expand(self, strongest: torch.Tensor, points_shape: torch.Size, size: torch.Size) -> torch.Tensor:
         """Bring the maxima back to the input's channels and size.
 
@@ -165,9 +171,7 @@ class CPModule(nn.Module):
             points_shape: shape of the output of :meth:`points`.
             size: shape [B, C, T, H, W] of the module's input.
         """
-        if self.last is not None and self.last_norm is not None:
-            strongest = self.last_norm(self.last(strongest).flatten(0, 1)).unflatten(0, strongest.shape[:2])
-        out = strongest.transpose(1, 2).unflatten(2, points_shape[2:])
+        out = self.lift(strongest).transpose(1, 2).unflatten(2, points_shape[2:])
         if self.shrink == 1:
             return out
         grown = F.interpolate(out.transpose(1, 2).flatten(0, 1), size=size[3:], mode="bilinear", align_corners=False)

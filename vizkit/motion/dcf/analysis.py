@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 
 from vizkit.contracts import COPIES, FAR_APART_S, Block, Grid, Provenance, Record, SampledClip, Settings
 from vizkit.errors import SettingError
+from vizkit.motion.dcf.agreement import Agreement, agree, said, tvl1_flow
 from vizkit.motion.dcf.decode import Decoded, decode_displacement
 from vizkit.motion.dcf.levels import CorrelationLevel, cosine_volume, level_of
 from vizkit.motion.dcf.module import DCFBlock
@@ -49,6 +50,8 @@ class Params(Settings):
     """L, time steps each way; None for the block's own, or 2."""
     points: tuple[Point, ...] = Field((), max_length=8)
     """Picked cells (t, x, y): sampled frame and model pixels; empty for the one that moves most clearly."""
+    tvl1: bool = False
+    """Optical flow by TV-L1 to the next frame beside the stages, and how well the directions agree with it."""
 
     @field_validator("stages", mode="before")
     @classmethod
@@ -71,6 +74,10 @@ class CorrelationFields(Record):
     """One for each stage, shallow to deep."""
     picked_txy: NDArray[np.float64]
     """[Q, 3] picked cells: sampled frame and model pixels."""
+    flow_px: NDArray[np.float32] | None
+    """[T - 1, H, W, 2] TV-L1 from each sampled frame to the next one, in model pixels; None where it was not asked for."""
+    agreements: tuple[Agreement, ...]
+    """How well each stage's directions agree with it; empty without it."""
     clip: SampledClip
     """The frames."""
     params: Params
@@ -128,6 +135,10 @@ class CorrelationFields(Record):
         found = self.levels[0].arrays()
         for level in self.levels[1:]:
             found |= {f"{name}_{level.grid.stage}": array for name, array in level.arrays().items()}
+        if self.flow_px is not None:
+            found["flow_px"] = self.flow_px
+        for agreement in self.agreements:
+            found |= {f"tvl1_cosine_{agreement.stage}": agreement.cosine, f"tvl1_cells_{agreement.stage}": agreement.cells}
         return found | {"picked_txy": self.picked_txy, "frame_index": self.clip.index, "frame_times_s": self.clip.times_s}
 
     def summary(self) -> dict[str, float | int | str | bool]:
@@ -146,6 +157,8 @@ class CorrelationFields(Record):
                 f"{stage}_confidence": float(sure.mean()),
                 f"{stage}_speed_px": float((speed * sure).sum() / max(float(sure.sum()), 1e-12)),
             }
+        for agreement in self.agreements:
+            found |= {f"{agreement.stage}_tvl1_cosine": agreement.mean, f"{agreement.stage}_tvl1_cells": int(agreement.cells.sum())}
         return found
 
 
@@ -175,14 +188,18 @@ def analyze(run: ProbedRun, params: Params) -> CorrelationFields:
     plans = [_plan(run, name, params) for name in _stage_names(run.network, params)]
     _check_size(plans)
     levels = _levels(run, plans)
+    flow_px = _flow(run) if params.tvl1 else None
+    agreements = () if flow_px is None else tuple(agree(level, flow_px) for level in levels)
     picked = np.array(params.points, np.float64).reshape(-1, 3) if params.points else _clearest(levels[0])
     return CorrelationFields(
         levels=levels,
         picked_txy=picked,
+        flow_px=flow_px,
+        agreements=agreements,
         clip=run.clip,
         params=params,
         shapes=_shapes(run, plans, levels),
-        notes=_notes(run, levels),
+        notes=(*_notes(run, levels), *([said(agreements)] if agreements else [])),
         provenance=replace(run.provenance, view="dcf", params=params.model_dump()),
     )
 
@@ -201,6 +218,16 @@ class _Plan:
 
 _KEPT: WeakKeyDictionary[ProbedRun, dict[_Plan, CorrelationLevel]] = WeakKeyDictionary()
 """Levels of the last analysis of each run that is still there."""
+
+
+_FLOWS: WeakKeyDictionary[ProbedRun, NDArray[np.float32]] = WeakKeyDictionary()
+"""Optical flow of each run that is still there."""
+
+
+def _flow(run: ProbedRun) -> NDArray[np.float32]:
+    if run not in _FLOWS:
+        _FLOWS[run] = tvl1_flow(run.clip)
+    return _FLOWS[run]
 
 
 def _stage_names(network: Network, params: Params) -> tuple[str, ...]:

@@ -12,12 +12,13 @@ from pydantic import Field, field_validator
 from vizkit.contracts import Settings
 from vizkit.errors import SettingError
 from vizkit.figure.spec import FigureSpec, ImageLayer, Layer, MotionLayer, Panel, PointLayer, Table, WheelKey
+from vizkit.motion.dcf.agreement import CONFIDENT, Agreement
 from vizkit.motion.dcf.analysis import CorrelationFields
 from vizkit.motion.dcf.levels import CorrelationLevel, pool_levels
 from vizkit.motion.dcf.patches import draw_patches
 
-CONFIDENT = 0.5
 FADED = 0.35  # how much of a frame without a partner is left
+FLOW = "TV-L1"
 SOURCES = {
     "cosine": "centred cosine similarity of the features",
     "model": "the correlation volumes of its DCF blocks",
@@ -39,7 +40,7 @@ class Look(Settings):
     backdrop: Literal["white", "frame"] = "white"
     """What shows where no match is clear: white, or the frame in grey."""
     limits: dict[str, tuple[float, float]] = {}
-    """By stage, 0 and the motion of full colour in px per frame, to draw several pictures on one scale; the stage's reach elsewhere."""
+    """By stage (or "TV-L1"), 0 and the motion of full colour in px per frame, to draw several pictures on one scale; else the reach."""
 
     @field_validator("offset")
     @classmethod
@@ -77,11 +78,11 @@ def draw(result: CorrelationFields, **look: object) -> FigureSpec:
         caption=_caption(result, shown, style, together),
         alt=_alt(result, shown, style),
         panels=tuple(panels),
-        keys=tuple(WheelKey(level.grid.stage, _full_px(level, style), _motion_name(style)) for level in shown),
+        keys=_keys(result, shown, style),
         notes=(*result.notes, *_own_notes(levels, shown, style)),
         provenance=result.provenance,
         arrays=result.arrays(),
-        table=tabulate(levels),
+        table=tabulate(levels, result.agreements),
     )
 
 
@@ -101,15 +102,19 @@ def _row(result: CorrelationFields, levels: Sequence[CorrelationLevel], frame: i
         title = f"{level.grid.stage}, {level.grid.stride_px:g}-px cells" if frame == 0 else ""
         drawn = _layers(level, frame, pixels, style)
         row.append(Panel(f"{level.grid.stage} {frame}", title, size_wh, frame, number + 1, drawn, frame, level.grid.stage))
+    if result.flow_px is not None:
+        title = "TV-L1, next frame" if frame == 0 else ""
+        drawn = _flow_layers(result.flow_px, frame, pixels, _flow_full_px(levels, style))
+        row.append(Panel(f"{FLOW} {frame}", title, size_wh, frame, len(levels) + 1, drawn, frame, FLOW))
     return row
 
 
 def _layers(level: CorrelationLevel, frame: int, pixels: NDArray[np.uint8], style: Look) -> tuple[Layer, ...]:
     """The coloured vectors over a grey frame; the frame alone, faded, where there is no other frame to compare with."""
     index, step = level.frame_offset.tolist().index(style.offset), frame // level.grid.stride_frames
-    grey = np.repeat(np.rint(pixels.mean(-1, keepdims=True)).astype(np.uint8), 3, axis=-1)
+    grey = _grey(pixels)
     if step >= level.grid.shape[0] or not level.valid_time[index, step]:
-        return (ImageLayer(np.rint(255 - FADED * (255.0 - grey)).astype(np.uint8), name="no other frame"),)
+        return (_alone(grey),)
     motion = level.motion_px[index, step] * (np.sign(style.offset) if style.raw else 1)
     return (
         ImageLayer(grey),
@@ -124,6 +129,33 @@ def _layers(level: CorrelationLevel, frame: int, pixels: NDArray[np.uint8], styl
             smooth=not style.cells,
         ),
     )
+
+
+def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(np.rint(pixels.mean(-1, keepdims=True)).astype(np.uint8), 3, axis=-1)
+
+
+def _alone(grey: NDArray[np.uint8]) -> ImageLayer:
+    """A frame without another one to compare it with, faded."""
+    return ImageLayer(np.rint(255 - FADED * (255.0 - grey)).astype(np.uint8), name="no other frame")
+
+
+def _flow_layers(flow_px: NDArray[np.float32], frame: int, pixels: NDArray[np.uint8], full_px: float) -> tuple[Layer, ...]:
+    """TV-L1 from a frame to the next one."""
+    if frame >= len(flow_px):
+        return (_alone(_grey(pixels)),)
+    sure = np.ones(flow_px.shape[1:3], np.float32)
+    return ImageLayer(_grey(pixels)), MotionLayer(flow_px[frame], sure, 0.0, 1.0, full_px, name=FLOW)
+
+
+def _flow_full_px(levels: Sequence[CorrelationLevel], style: Look) -> float:
+    """Motion of full colour, that of the first stage, so that the two compare."""
+    return style.limits[FLOW][1] if FLOW in style.limits else _full_px(levels[0], style)
+
+
+def _keys(result: CorrelationFields, levels: Sequence[CorrelationLevel], style: Look) -> tuple[WheelKey, ...]:
+    keys = [WheelKey(level.grid.stage, _full_px(level, style), _motion_name(style)) for level in levels]
+    return (*keys, *([WheelKey(FLOW, _flow_full_px(levels, style))] if result.flow_px is not None else []))
 
 
 def _motion_name(style: Look) -> str:
@@ -143,11 +175,13 @@ def _caption(result: CorrelationFields, levels: Sequence[CorrelationLevel], styl
     own = all(_full_px(level, style) == level.reach_px for level in levels)
     until = "the reach of" if own else "a scale given for several pictures,"
     meaning = "where the best match lies in that frame" if style.raw else "direction of motion that the best match in that frame stands for"
+    flow = f"{FLOW}: motion to the next frame, full colour at {_flow_full_px(levels, style):g} px."
     return " ".join(
         (
             f"Correlation of {source.model} ({source.origin} weights) at {stages}{together}{',' if together else ''} with the frame "
             f"{_apart(style.offset)}: {SOURCES[result.params.source]}, {patches} neighbours, dilation {abs(style.offset)}.",
             f"Hue: {meaning}; saturation: its length, full colour at {until} {limits}; {_backdrop(style)}: no clear match.",
+            *([flow] if result.flow_px is not None else []),
             f"Source frames {', '.join(str(number) for number in result.clip.index)} of {source.clip}.",
         )
     )
@@ -197,12 +231,17 @@ def _own_notes(levels: Sequence[CorrelationLevel], shown: Sequence[CorrelationLe
     return notes
 
 
-def tabulate(levels: Sequence[CorrelationLevel]) -> Table:
-    """One row for each stage, time step and offset: how many cells have a clear match, and their mean motion."""
-    columns = (
+def tabulate(levels: Sequence[CorrelationLevel], agreements: Sequence[Agreement] = ()) -> Table:
+    """One row for each stage, time step and offset: how many cells have a clear match, and their mean motion.
+
+    Where optical flow is known, what is held against it, the next time step, has the mean cosine of the angle and the cells behind it.
+    """
+    known = {agreement.stage: agreement for agreement in agreements}
+    columns: tuple[str, ...] = (
         "stage", "t", "frame_offset", "to_t", "valid", "cells", "mean_confidence", "confident_share", "mean_motion_x_px",
         "mean_motion_y_px", "reach_px",
     )  # fmt: skip
+    columns += ("tvl1_cosine", "tvl1_cells") if known else ()
     rows = []
     for level in levels:
         for step in range(level.grid.shape[0]):
@@ -213,7 +252,16 @@ def tabulate(levels: Sequence[CorrelationLevel]) -> Table:
                 rows.append(
                     (
                         level.grid.stage, t, apart, t + apart, bool(level.valid_time[index, step]), sure.size, float(sure.mean()),
-                        share, x, y, level.reach_px,
+                        share, x, y, level.reach_px, *_agreed(known.get(level.grid.stage), step, offset),
                     )
                 )  # fmt: skip
     return Table(columns, tuple(rows))
+
+
+def _agreed(agreement: Agreement | None, step: int, offset: int) -> tuple[float | str, int | str] | tuple[()]:
+    """Cosine and cells of one row; empty where nothing is held against optical flow."""
+    if agreement is None:
+        return ()
+    if offset != 1:
+        return "", ""
+    return float(agreement.cosine[step]) if agreement.cells[step] else "", int(agreement.cells[step])

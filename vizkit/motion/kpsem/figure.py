@@ -19,28 +19,24 @@ from vizkit.figure.spec import (
     Key,
     Layer,
     LegendKey,
-    Marker,
     Panel,
     PointLayer,
     Role,
     Table,
 )
 from vizkit.motion.kpsem.analysis import KeyPointShifts
-from vizkit.motion.kpsem.module import side_of
+from vizkit.motion.kpsem.marks import CROSS_SHARE, block_words, channel_words, frame_words, region_legend, region_mark, set_words
+from vizkit.motion.kpsem.tracks import draw_tracks
 
-CROSS_SHARE = 8 / 224
-"""Side of a cross over the frame's shorter side: 8 px of 224."""
 SHORTEST_CELLS = 0.5
 """Shorter shifts are not drawn: the arrow would lie under its cross."""
-ROLES: tuple[Role, ...] = ("region_1", "region_2", "region_3", "region_4")
-MARKERS: tuple[Marker, ...] = ("cross", "plus", "star", "fork")
 
 
 class Look(Settings):
     """How the picture is drawn; nothing here changes a number."""
 
-    layout: Literal["frames", "channels", "centres"] = "frames"
-    """All channels on one film strip, a row for each channel, or the separation centres of all sets."""
+    layout: Literal["frames", "channels", "centres", "tracks"] = "frames"
+    """All channels on one film strip, a row for each channel, the separation centres of all sets, or the way of each key point in time."""
     arrows: Literal["weighted", "hard", "none"] = "weighted"
     """To the shift, which is a mean over the next step's key points by their match; hard: straight to the best matching one."""
     opacity: Literal["match", "region"] = "match"
@@ -48,19 +44,9 @@ class Look(Settings):
     borders: bool = True
     """Draw the borders of the regions."""
     columns: int = Field(4, ge=1, le=16)
-    """Frames in a row of the film strip."""
-
-
-def region_mark(region: int, regions: int) -> tuple[Role, Marker]:
-    """Colour and shape of a region's crosses, no two alike.
-
-    Up to four regions have a colour and a shape each: red diagonal crosses at the top left, yellow upright ones at the top right, white
-    ones of six arms at the bottom left, cyan ones of three at the bottom right. Nine or sixteen have the colour of their column and the
-    shape of their row, both in that order.
-    """
-    side = side_of(regions)
-    row, column = divmod(region, side)
-    return (ROLES[region], MARKERS[region]) if side <= 2 else (ROLES[column], MARKERS[row])
+    """Frames (or tracks' channels) in a row."""
+    follow: Literal["region", "match"] = "region"
+    """Tracks: the key points of one region in all steps, or from each to the one that matches it best, in whatever region."""
 
 
 def draw(result: KeyPointShifts, **look: object) -> FigureSpec:
@@ -77,6 +63,8 @@ def draw(result: KeyPointShifts, **look: object) -> FigureSpec:
         SettingError: an unknown look, or the centres of a frame that is not split.
     """
     style = Look.parse(**look)
+    if style.layout == "tracks":
+        return draw_tracks(result, follow=style.follow, columns=style.columns)
     if style.layout == "centres" and result.regions == 1:
         raise SettingError("layout is 'centres', but one region has no separation centre; choose 'frames' or 'channels'.", code="layout")
     panels = tuple(_panels(result, style))
@@ -210,9 +198,7 @@ def _keys(result: KeyPointShifts, style: Look, panels: tuple[Panel, ...]) -> tup
         entries = [(layer.role, layer.name) for layer in panels[0].layers if isinstance(layer, PointLayer)]
         keys.append(LegendKey(tuple(entries[::-1]), kind="point"))
     else:
-        marks = [region_mark(region, result.regions) for region in range(result.regions)]
-        names = tuple((role, result.region_name(region)) for region, (role, _) in enumerate(marks))
-        keys.append(LegendKey(names, kind="point", markers=tuple(marker for _, marker in marks)))
+        keys.append(region_legend(result))
     if any(isinstance(layer, ArrowLayer) and layer.role != "border" and len(layer.weight) for layer in layers):
         to = "way to the best match in the next step" if style.arrows == "hard" else "weighted shift to the next step"
         keys.append(LegendKey((("neutral", to),)))
@@ -224,14 +210,14 @@ def _keys(result: KeyPointShifts, style: Look, panels: tuple[Panel, ...]) -> tup
 def _caption(result: KeyPointShifts, style: Look) -> str:
     where = "the whole frame" if result.regions == 1 else f"each of {result.regions} regions"
     parts = [
-        f"Key points of {_block(result)}: the largest value of {where} in channels {_listed(result)}, {_set(result)}, "
+        f"Key points of {block_words(result)}: the largest value of {where} in channels {channel_words(result)}, {set_words(result)}, "
         f"{result.grid.stride_px:g}-px cells."
     ]
     if result.regions > 4:
         parts.append("Colours are the regions' columns, shapes their rows.")
     if style.arrows != "none":
         parts.append(_arrows_caption(result, style))
-    return " ".join((*parts, _frames(result)))
+    return " ".join((*parts, frame_words(result)))
 
 
 def _arrows_caption(result: KeyPointShifts, style: Look) -> str:
@@ -252,30 +238,10 @@ def _centres_caption(result: KeyPointShifts) -> str:
     apart = float(np.ptp(result.centre_cells, axis=0).max()) if len(result.value) > 1 else 0.0
     moved = float(np.ptp(result.centre_cells, axis=1).max())
     return (
-        f"Separation centres of the {len(result.value)} sets of {_block(result)}; borders of set {result.params.set_shown}. Sets lie up to "
-        f"{apart:.1f} cells apart, and one moves up to {moved:.1f} over the clip ({result.grid.stride_px:g}-px cells). {_frames(result)}"
+        f"Separation centres of the {len(result.value)} sets of {block_words(result)}; borders of set {result.params.set_shown}. Sets lie "
+        f"up to {apart:.1f} cells apart, and one moves up to {moved:.1f} over the clip ({result.grid.stride_px:g}-px cells). "
+        f"{frame_words(result)}"
     )
-
-
-def _block(result: KeyPointShifts) -> str:
-    what = "the KPSEM block" if result.learned else "stage"
-    return f"{what} {result.block} of {result.provenance.model} ({result.provenance.origin} weights)"
-
-
-def _listed(result: KeyPointShifts) -> str:
-    named = ", ".join(map(str, result.channels))
-    return named if result.params.channels else f"{named} (largest mean of region weight x value)"
-
-
-def _set(result: KeyPointShifts) -> str:
-    return f"set {result.params.set_shown} of {len(result.value)}" if result.learned else "equal regions"
-
-
-def _frames(result: KeyPointShifts) -> str:
-    stride = result.grid.stride_frames
-    shown = result.clip.index[: result.grid.shape[0] * stride : stride]
-    every = f" (one for every {stride} that the network sees)" if stride > 1 else ""
-    return f"Source frames {', '.join(map(str, shown))}{every} of {result.provenance.clip}."
 
 
 def _alt(result: KeyPointShifts) -> str:

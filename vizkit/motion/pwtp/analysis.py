@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from vizkit import baseline
 from vizkit.contracts import COPIES, FAR_APART_S, Grid, Provenance, Record, SampledClip, Settings
 from vizkit.errors import SettingError
 from vizkit.motion.pwtp.fit import fit_to_clip
+from vizkit.motion.pwtp.lengths import LONGEST, SHORTEST, LongerSequence, sequences
 from vizkit.motion.pwtp.module import PWTP, project
 from vizkit.motion.pwtp.network import BLOCK, STAGE, Front
 from vizkit.motion.pwtp.objective import enopr
@@ -46,6 +47,13 @@ class Params(Settings):
     """Optical flow by TV-L1 between the frames of a segment."""
     tvnet: bool = True
     """Optical flow by TVNet, untrained, between the frames of a segment."""
+    lengths: tuple[Annotated[int, Field(ge=SHORTEST, le=LONGEST)], ...] = Field((), max_length=6)
+    """Also dynamic appearance of the first so many sampled frames, for each of these (the paper's figure 9)."""
+
+    @field_validator("lengths", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,6 +84,8 @@ class DynamicAppearance(Record):
     """[segments, T - 1, H, W, 2] TV-L1, from frame t to t + 1; None where it was not asked for."""
     flow_tvnet_px: Pictures | None
     """[segments, T - 1, H, W, 2] TVNet, likewise."""
+    longer: tuple[LongerSequence, ...]
+    """Dynamic appearance of the first so many frames; empty where it was not asked for."""
     frame_number: NDArray[np.int64]
     """[segments, T] sampled frames of every segment."""
     origin: Origin
@@ -118,6 +128,8 @@ class DynamicAppearance(Record):
         """Every array of the record under its name; a flow that was not asked for is left out."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         arrays = {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
+        for sequence in self.longer:
+            arrays |= sequence.arrays()
         return arrays | {"frame_index": self.clip.index, "frame_times_s": self.clip.times_s}
 
     def summary(self) -> dict[str, float | int | str | bool]:
@@ -163,6 +175,7 @@ def analyze(run: ProbedRun, params: Params) -> DynamicAppearance:
     return DynamicAppearance(
         **appearance,
         **_baselines(run, segments, params),  # type: ignore[arg-type]  # the flows alone may be None
+        longer=_longer(run, params, rank),
         frame_number=numbers,
         origin=_origin(run, params),
         rank=rank,
@@ -171,7 +184,7 @@ def analyze(run: ProbedRun, params: Params) -> DynamicAppearance:
         grid=Grid(STAGE, 0.0, 1.0, frames, (len(segments), *run.clip.frames.shape[1:3])),
         params=params,
         shapes=_shapes(run, projection, len(segments)),
-        notes=_notes(run, params, numbers, rank),
+        notes=(*_notes(run, params, numbers, rank), *_uneven(run, params)),
         provenance=replace(run.provenance, view="pwtp", params=params.model_dump()),
     )
 
@@ -285,6 +298,23 @@ def _split(projection: PWTP, segment: torch.Tensor) -> dict[str, Pictures]:
         "enopr_of_mean": enopr(segment - segment.mean(2, keepdim=True))[None],
     }
     return {name: _array(value) for name, value in found.items()}
+
+
+def _longer(run: ProbedRun, params: Params, rank: int) -> tuple[LongerSequence, ...]:
+    """Sequences of different lengths; those of a run are kept as long as the run."""
+    kept, key = _kept(run), ("longer", params.lengths, rank, params.fit_steps, params.seed)
+    if key not in kept:
+        clip = run.network.normalized(run.clip.tensor)[0]
+        kept[key] = sequences(clip, params.lengths, rank=rank, steps=params.fit_steps, seed=params.seed)
+    found: tuple[LongerSequence, ...] = kept[key]
+    return found
+
+
+def _uneven(run: ProbedRun, params: Params) -> list[str]:
+    """A sentence where the frames of the longest sequence do not follow each other evenly."""
+    if len(set(np.diff(run.clip.index[: max(params.lengths, default=0)]).tolist())) <= 1:
+        return []
+    return ["The frames of the longer sequences do not follow each other evenly; take neighbouring ones (sampling scheme=dense)."]
 
 
 def _array(value: torch.Tensor) -> Pictures:

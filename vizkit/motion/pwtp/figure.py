@@ -14,37 +14,26 @@ from vizkit.contracts import Settings
 from vizkit.errors import SettingError
 from vizkit.figure.spec import ColorBarKey, FigureSpec, HeatLayer, ImageLayer, Key, Layer, MotionLayer, Panel, Table, WheelKey
 from vizkit.motion.pwtp.analysis import DynamicAppearance, Pictures
+from vizkit.motion.pwtp.display import RULES, SHARE, SMALLEST, Rule, Spread, displayed, ends_of, full_range, range_words, visible
+from vizkit.motion.pwtp.longer import draw_longer
 
-Rule = Literal["signed", "minmax", "abs"]
-
-SHARE = 99.5
-"""Percentile of the absolute values that gets the full range."""
-SMALLEST = 1e-8
-"""Where that percentile is smaller, there is no residual to show."""
 LONGEST_SHARE, SHORTEST_PX = 99.0, 0.5
 """Percentile of the lengths that gets the full colour of the wheel, and the least length that does: noise stays pale."""
-GREY = 128
 COSINE, WEIGHT = "cosine to a constant", "weight"
-Spread = tuple[float, tuple[float, float]]
-"""q, and the smallest and largest value: what gets the full range of a display."""
 FLOWS = {"flow_px": "TV-L1", "flow_tvnet_px": "TVNet"}
 ORIGINS = {
     "own": "the projection of {model} ({origin} weights)",
     "start": "an untrained projection",
     "fit": "a projection that was trained on this clip for {steps} steps",
 }
-RULES = {
-    "signed": "0.5 + 0.5 a/q, so that grey is zero",
-    "minmax": "from the smallest to the largest value",
-    "abs": "|a|/q, so that black is zero",
-}
 
 
 class Look(Settings):
     """How the picture is drawn; nothing here changes a number."""
 
-    layout: Literal["comparison", "segment"] = "comparison"
-    """``comparison``: each segment's frames, and below them its pictures side by side; ``segment``: one segment frame by frame."""
+    layout: Literal["comparison", "segment", "lengths"] = "comparison"
+    """``comparison``: each segment's frames, and below them its pictures side by side; ``segment``: one segment frame by frame;
+    ``lengths``: dynamic appearance of longer and longer sequences."""
     rule: Rule = "signed"
     """Of dynamic appearance and dynamic images: ``signed`` (grey is zero), ``minmax`` or ``abs``."""
     scale: Literal["clip", "segment"] = "clip"
@@ -81,8 +70,11 @@ def draw(result: DynamicAppearance, **look: object) -> FigureSpec:
 
     Raises:
         SettingError: an unknown look, or a segment that the clip does not have.
+        NotAvailableError: sequences of several lengths are asked for, and were not computed.
     """
     style = Look.parse(**look)
+    if style.layout == "lengths":
+        return draw_longer(result, rule=style.rule, limits=style.limits)
     if style.segment >= len(result.dynamic):
         raise SettingError(f"segment is {style.segment}, but 0 to {len(result.dynamic) - 1} are accepted for this clip.", code="segment")
     panels, keys, flat = _comparison(result, style) if style.layout == "comparison" else _segment(result, style)
@@ -100,42 +92,7 @@ def draw(result: DynamicAppearance, **look: object) -> FigureSpec:
     )
 
 
-# ------------------------------------------------------------------------------------------------ display rules
-
-
-def displayed(values: NDArray[Any], rule: Rule, limit: float, extent: tuple[float, float]) -> NDArray[np.uint8]:
-    """Values as a picture under a display rule.
-
-    Args:
-        values: [..., 3].
-        rule: see :func:`draw`.
-        limit: q, for the rules ``signed`` and ``abs``.
-        extent: smallest and largest value, for the rule ``minmax``.
-
-    Returns:
-        uint8 [..., 3]; flat grey where there is nothing to show.
-    """
-    low, high = _ends(rule, limit, extent)
-    if not _visible(rule, limit, extent):
-        return np.full(values.shape, GREY, np.uint8)
-    scaled = ((np.abs(values) if rule == "abs" else values) - low) / (high - low)
-    return np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
-
-
-def _ends(rule: Rule, limit: float, extent: tuple[float, float]) -> tuple[float, float]:
-    """Values of black and of white."""
-    return {"signed": (-limit, limit), "abs": (0.0, limit), "minmax": extent}[rule]
-
-
-def _visible(rule: Rule, limit: float, extent: tuple[float, float]) -> bool:
-    """Whether there is anything to show."""
-    low, high = _ends(rule, limit, extent)
-    return high - low >= SMALLEST
-
-
-def full_range(values: NDArray[Any]) -> Spread:
-    """What gets the full range of a display: q, the 99.5th percentile of the absolute values, and the smallest and largest value."""
-    return float(np.percentile(np.abs(values), SHARE)), (float(values.min()), float(values.max()))
+# ------------------------------------------------------------------------------------------------ keys
 
 
 def _said(label: str, rule: Rule) -> str:
@@ -151,11 +108,7 @@ def _spread(values: NDArray[Any], label: str, rule: Rule, style: Look) -> Spread
 
 def _key(label: str, rule: Rule, shown: Spread, extent: tuple[float, float]) -> Key:
     """The key of a display, with the raw range of what was rescaled."""
-    return ColorBarKey(_said(label, rule), _ends(rule, *shown), "gray", f"each channel; raw {_range(extent)}")
-
-
-def _range(extent: tuple[float, float]) -> str:
-    return f"{extent[0]:.3g} .. {extent[1]:.3g}"
+    return ColorBarKey(_said(label, rule), ends_of(rule, *shown), "gray", f"each channel; raw {range_words(extent)}")
 
 
 def _shown(columns: Sequence[_Column], style: Look) -> tuple[list[list[tuple[str, NDArray[np.uint8]]]], list[Key], list[str]]:
@@ -167,10 +120,10 @@ def _shown(columns: Sequence[_Column], style: Look) -> tuple[list[list[tuple[str
         own = [full_range(values) for values in column.values] if style.scale == "segment" else [spread] * len(column.values)
         drawn = []
         for values, (q, ends) in zip(column.values, own, strict=True):
-            said = f" {_range(ends)}" if style.scale == "segment" else ""
+            said = f" {range_words(ends)}" if style.scale == "segment" else ""
             drawn.append((f"{column.title}{said}", displayed(values, column.rule, q, ends)))
         pictures.append(drawn)
-        if not _visible(column.rule, *spread):
+        if not visible(column.rule, *spread):
             flat.append(column.name)
         elif style.scale == "clip":
             keys.append(_key(column.name, column.rule, spread, extent))
@@ -285,7 +238,7 @@ def _segment(result: DynamicAppearance, style: Look) -> tuple[list[Panel], list[
             heading = f"t = {number}" if column == 0 else ""
             name = f"{'frame' if view == 'frames' else view} {number}"
             panels.append(Panel(name, title if place == 0 else "", _size_wh(result), place, column, drawn, number, view, heading))
-    shown = _visible(style.rule, *spread)
+    shown = visible(style.rule, *spread)
     keys: list[Key] = [_key("residual", style.rule, spread, extent)] if shown else []
     keys.append(ColorBarKey(WEIGHT, (-largest, largest), "diverging", "of a frame in dynamic appearance, times the segment's frames"))
     return panels, [*keys, *(WheelKey(title, longest_px) for _, title, _ in flows)], [] if shown else ["residual"]
