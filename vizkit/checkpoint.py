@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -197,6 +197,33 @@ def _load_checkpoint(entry: Checkpoint) -> Network:
         entry.name, card["architecture"], module, module.stages, module.blocks, tuple(card["labels"]),  # type: ignore[arg-type]
         Sampling.parse(**card["sampling"]), tuple(card["mean"]), tuple(card["std"]), card["origin"], card=card,
     )  # fmt: skip
+
+
+def build_like(name: str, num_classes: int | None = None) -> Network:
+    """Build a network for weights that are still to come.
+
+    Args:
+        name: a shipped checkpoint, whose options, input and (for as many classes) labels it gets, or an architecture at its defaults.
+        num_classes: outputs; the checkpoint's or the paper's number when None.
+
+    Returns:
+        A :class:`Network` with random weights.
+
+    Raises:
+        SettingError: an unknown name.
+    """
+    entry = {entry.name: entry for entry in checkpoints()}.get(name)
+    if entry is None:
+        return load_network(name, num_classes=num_classes)
+    card, labels = entry.card, tuple(entry.card["labels"])
+    network = load_network(card["architecture"], num_classes=num_classes or len(labels), **card["options"])
+    return replace(
+        network,
+        labels=labels if num_classes in (None, len(labels)) else network.labels,
+        sampling=Sampling.parse(**card["sampling"]),
+        mean=tuple(card["mean"]),
+        std=tuple(card["std"]),
+    )
 
 
 # ------------------------------------------------------------------------------------------------ files

@@ -29,11 +29,11 @@ def command_line(recipe: Recipe, own: Sampling) -> str:
     told = [*_pairs("--set", recipe.params, params_of(module(recipe.view))), *_pairs("--look", recipe.look, None)]
     told += _pairs("--sampling", _changed(recipe.sampling, own), None)
     if not _plain(recipe) or None in told:
-        clip = [] if recipe.clip.name.startswith(WORLD) else ["--clip", recipe.clip.name]
+        clip = [] if recipe.clip.name.startswith(WORLD) else ["--clip", _file(recipe.clip.name)]
         return shlex.join(["vizkit", "render", RECIPE, *clip, "--out", OUT])
     blocks = [word for block in recipe.without for word in ("--without", block)]
     points = [word for point in recipe.params.get("points", ()) for word in ("--point", ",".join(f"{value:g}" for value in point))]
-    words = ["vizkit", "render", recipe.clip.name, "--model", recipe.model, "--view", recipe.view]
+    words = ["vizkit", "render", _file(recipe.clip.name), "--model", recipe.model, "--view", recipe.view]
     return shlex.join([*words, *filter(None, told), *points, *blocks, "--out", OUT])
 
 
@@ -68,6 +68,11 @@ def bibtex(view: str) -> str:
     """BibTeX of the paper behind a view, and of this tool."""
     tool = f"@software{{vizkit,\n  title = {{vizkit: a look inside video action recognition}},\n  version = {{{vizkit.__version__}}}\n}}\n"
     return f"{module(view).citation.bibtex(view)}\n{tool}"
+
+
+def _file(name: str) -> str:
+    """A file's name that is no option."""
+    return f"./{name}" if name.startswith("-") else name
 
 
 def _plain(recipe: Recipe) -> bool:

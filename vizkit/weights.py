@@ -6,9 +6,10 @@ import errno
 import os
 import pickle
 import secrets
+import time
 import zipfile
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -16,6 +17,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from vizkit.atomic import FULL, settle
 from vizkit.digest import digest_file
 from vizkit.errors import CheckpointError, SettingError
 from vizkit.net.architecture import PublishedWeights
@@ -32,7 +34,7 @@ RESUMES = 4
 CHUNK_BYTES = 1 << 18
 LARGEST_BYTES = 1 << 30
 SHOWN_KEYS = 5
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+STALE_S = 3600.0
 
 Progress = Callable[[int, int | None], None]
 """Takes the bytes that are there and the bytes that there will be (None: unknown)."""
@@ -88,16 +90,28 @@ def fetch(weights: PublishedWeights, *, progress: Progress | None = None) -> Pat
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(path, error) from error
+        _forget_stale(path)
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
             _download(weights, path, part, progress)
             _check_digest(weights, part)
-            part.replace(path)
+            with part.open("ab") as file:
+                settle(file, part, path)
+        except OSError as error:
+            raise _unwritable(path, error) from error
         finally:
             part.unlink(missing_ok=True)
     else:
         _check_digest(weights, path)
     return path
+
+
+def _forget_stale(path: Path) -> None:
+    """Delete what downloads of this file left behind that were killed; one that still runs has written lately."""
+    for part in path.parent.glob(f".{path.name}.*.part"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > STALE_S:
+                part.unlink()
 
 
 def _check_digest(weights: PublishedWeights, path: Path) -> None:
@@ -145,7 +159,7 @@ def _download(weights: PublishedWeights, path: Path, part: Path, progress: Progr
                 reason = f"the server answers {error.code} {error.reason}"
                 break
             except (OSError, HTTPException) as error:
-                if isinstance(error, OSError) and error.errno in FULL:
+                if isinstance(error, OSError) and error.errno in (*FULL, errno.EIO):
                     raise _unwritable(path, error) from error
                 got, reason = file.tell(), str(getattr(error, "reason", "") or error) or type(error).__name__
             if got == before:

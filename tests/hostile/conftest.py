@@ -21,6 +21,8 @@ COUNTED = {
 }
 MUTANTS = "mutants"
 """Name of the property that a test of mutants reports: (all, told of, wrong without a word)."""
+KILLS = "kills"
+"""Name of the property with which a test reports a process that it killed."""
 
 
 class Bait:
@@ -71,3 +73,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(
             f"hostile mutants: {every}, 0 crashes or hangs, {told} refused or warned about, {silent} wrong in a way no decoder sees"
         )
+    killed = [value for report, ok in reports if ok for name, value in getattr(report, "user_properties", ()) if name == KILLS]
+    for what in dict.fromkeys(killed):
+        terminalreporter.write_line(f"kills: {killed.count(what)} during {what}, nothing lost, no half file")

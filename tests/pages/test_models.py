@@ -87,6 +87,42 @@ def test_own_weights_become_a_model_of_the_session():
 
 
 @pytest.mark.usefixtures("few")
+def test_own_weights_may_be_built_like_a_checkpoint_that_ships():
+    shipped = vizkit.load_network("tiny")
+    page = ready(open_page("models"))
+    next(box for box in page.selectbox if box.label == "Architecture").select("tiny")
+    give(page, "mine.safetensors", save(shipped.module.state_dict()))
+    assert not page.error
+    (name,) = page.session_state["own_networks"]
+    found = compute.network(name)
+    assert found.origin == "own"
+    assert (found.digest, found.labels, found.sampling, found.mean) == (shipped.digest, shipped.labels, shipped.sampling, shipped.mean)
+
+
+@pytest.mark.usefixtures("few")
+def test_own_models_are_bounded_and_any_of_them_can_be_forgotten(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(own, "MOST_MODELS", 1)
+    first, second = (save(vizkit.load_network("c2d-18", seed=seed).module.state_dict()) for seed in (7, 8))
+    page = ready(open_page("models"))
+    next(box for box in page.selectbox if box.label == "Architecture").select("c2d-18")
+    give(page, "first.safetensors", first)
+    (name,) = page.session_state["own_networks"]
+    give(page, "second.safetensors", second)
+    assert [error.value.replace("\\", "") for error in page.error] == [
+        "second.safetensors: you hold 1 models already. Forget one first. (quota)"
+    ]
+    page.button(key=f"forget-{name}").click().run()
+    give(page, "second.safetensors", second)
+    assert not page.error
+    assert list(page.session_state["own_networks"]) != [name]
+    monkeypatch.setattr(own, "MOST_BYTES", 10**6)
+    give(page, "first.safetensors", first)
+    next(button for button in page.button if button.label == "Forget it").click().run()
+    give(page, "first.safetensors", first)
+    assert "server_full" in page.error[0].value.replace("\\", "")
+
+
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize(("name", "content"), [("junk.pt", b"no weights"), ("junk.safetensors", b"\x08\0\0\0\0\0\0\0{}"), ("bad.pth", b"")])
 def test_file_that_is_refused_is_one_sentence_with_the_visitors_name(name, content):
     page = give(ready(open_page("models")), name, content)

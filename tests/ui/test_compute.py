@@ -1,4 +1,4 @@
-"""Results: computed once, bounded, failures not kept; and one job of a session at a time."""
+"""Results: computed once, bounded, failures not kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from vizkit.ui.compute import Queue, Results, SupersededError, size_of
+from vizkit.ui.compute import Results, size_of
 
 
 @dataclass
@@ -65,30 +65,3 @@ def test_failure_is_raised_and_not_kept():
     with pytest.raises(ZeroDivisionError):
         results.get(("key",), lambda: 1 // 0)
     assert results.get(("key",), lambda: 5) == 5
-
-
-def test_jobs_of_a_session_never_overlap_and_only_the_newest_waiting_one_runs():
-    queue, ran, running = Queue(), [], []
-    release = threading.Event()
-
-    def job(number: int) -> int:
-        running.append(number)
-        assert len(running) == 1
-        if number == 0:
-            release.wait(5)
-        ran.append(number)
-        running.remove(number)
-        return number
-
-    with ThreadPoolExecutor(4) as pool:
-        futures = []
-        for number in range(4):
-            futures.append(pool.submit(queue.run, lambda number=number: job(number)))
-            time.sleep(0.05)
-        release.set()
-        assert futures[0].result() == 0
-        assert futures[3].result() == 3
-        for superseded in futures[1:3]:
-            with pytest.raises(SupersededError):
-                superseded.result()
-    assert ran == [0, 3]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import resource
+import signal
 import stat
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +93,95 @@ def test_session_and_server_quota(store: Store, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ClipError) as caught:
         second.add("5.npz", clip_bytes(5))
     assert caught.value.code == "server_full"
+
+
+@pytest.mark.parametrize(("limit", "most", "code"), [("SESSION_FILES", 2, "quota"), ("SERVER_FILES", 3, "server_full")])
+def test_number_of_uploads_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch, limit: str, most: int, code: str):
+    monkeypatch.setattr(store_module, limit, most)
+    first, second = store.box(), store.box()
+    for value in (1, 2):
+        first.add(f"{value}.npz", clip_bytes(value))
+    if code == "server_full":
+        second.add("3.npz", clip_bytes(3))
+    with pytest.raises(ClipError, match=r"Remove an upload first|Try again later") as caught:
+        first.add("4.npz", clip_bytes(4))
+    assert caught.value.code == code
+    first.remove(next(iter(first.clips)))
+    first.add("4.npz", clip_bytes(4))
+    assert len(files(store.root)) == most
+
+
+def test_uploads_that_come_at_once_share_one_quota(store: Store, monkeypatch: pytest.MonkeyPatch):
+    size, both = len(clip_bytes()), threading.Barrier(2)
+    monkeypatch.setattr(store_module, "SESSION_BYTES", 2 * size - 1)
+    monkeypatch.setattr(store_module.vizkit, "open_clip", lambda *_, **__: both.wait(2))
+    box = store.box()
+
+    def add() -> str:
+        try:
+            box.add("a.npz", clip_bytes())
+        except ClipError as error:
+            both.abort()
+            return error.code
+        except threading.BrokenBarrierError:
+            return "was alone"
+        return "both went in"
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(future.result() for future in [pool.submit(add), pool.submit(add)]) == ["quota", "was alone"]
+    assert box.used_bytes == 0
+    assert files(store.root) == []
+
+
+def test_no_room_on_the_disk_is_a_sentence_before_anything_is_written(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(store_module, "SPARE_BYTES", 10**18)
+    with pytest.raises(ClipError, match="no room for it .* Try again later") as caught:
+        store.box().add("a.npz", clip_bytes())
+    assert caught.value.code == "disk_full"
+    assert files(store.root) == []
+
+
+def test_disk_that_fills_up_while_writing_is_the_same_sentence(store: Store):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    box, content = store.box(), clip_bytes()
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) // 2, hard))
+    try:
+        with pytest.raises(ClipError) as caught:
+            box.add("a.npz", content)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert caught.value.code == "disk_full"
+    assert files(store.root) == []
+    assert box.used_bytes == 0
+
+
+def test_uploads_of_a_tab_that_nobody_uses_go(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(store_module, "IDLE_S", 0.3)
+    idle, used = store.box(), store.box()
+    for box in (idle, used):
+        box.add("clip.npz", clip_bytes())
+    time.sleep(0.4)
+    used.keep()
+    store.sweep()
+    assert not idle.clips
+    assert not idle.folder.exists()
+    assert list(store.boxes.values()) == [used]
+    assert len(used.clips) == 1
+    idle.add("again.npz", clip_bytes())
+    assert len(idle.clips) == 1, "a late return finds an empty box that works"
+
+
+def test_sweeping_comes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(store_module, "IDLE_S", 0.0)
+    monkeypatch.setattr(store_module, "SWEEP_S", 0.05)
+    box = Store(tmp_path / "home").box()
+    box.add("clip.npz", clip_bytes())
+    deadline = time.monotonic() + 5
+    while box.clips and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not box.clips
 
 
 def test_box_is_emptied_after_the_session_unless_it_comes_back(store: Store):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vizkit.cli.making import score_table
-from vizkit.cli.output import as_json, echo_json, facts, table
+from vizkit.cli.output import as_json, echo, echo_json, facts, table
 from vizkit.errors import SettingError
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def score(checkpoint: str, clips: int, seed: int, random_weights: bool, videos: 
         )
     if as_json:
         return echo_json({"checkpoint": network.name, "digest": network.digest, "clips": clips, "seed": seed, "scores": scores})
-    click.echo(f"{checkpoint}{', random weights' * random_weights}, {clips} test clips, seed {seed}; 95 % intervals")
-    click.echo(score_table(scores))
+    echo(f"{checkpoint}{', random weights' * random_weights}, {clips} test clips, seed {seed}; 95 % intervals")
+    echo(score_table(scores))
     return None
 
 
@@ -59,8 +59,8 @@ def _score_videos(network: Network, folder: Path, as_json: bool) -> None:
     scores = video_scores(network, videos_of_card(network.card, folder), kept_folder())
     if as_json:
         return echo_json({"checkpoint": network.name, "digest": network.digest, "videos": folder, "scores": scores})
-    click.echo(f"{network.name}, test clips of {folder}; 95 % intervals over clips")
-    click.echo(score_table(scores))
+    echo(f"{network.name}, test clips of {folder}; 95 % intervals over clips")
+    echo(score_table(scores))
     return None
 
 
@@ -84,15 +84,15 @@ def doctor(as_json: bool) -> int:
     if as_json:
         echo_json(found)
     else:
-        click.echo(facts({name: found[name] for name in ("version", "python", "device", "threads")}))
+        echo(facts({name: found[name] for name in ("version", "python", "device", "threads")}))
         for name in ("packages", "limits", "codecs"):
-            click.echo(f"\n{name}\n{facts(found[name])}")
+            echo(f"\n{name}\n{facts(found[name])}")
         if found["checkpoints"]:
-            click.echo(
+            echo(
                 "\n"
                 + table(
                     ("checkpoint", "weights"), ((entry["name"], "ok" if entry["digest_ok"] else "wrong") for entry in found["checkpoints"])
                 )
             )
-        click.echo("\n" + ("\n".join(f"problem: {entry['what']} {entry['way_out']}" for entry in found["problems"]) or "no problems found"))
+        echo("\n" + ("\n".join(f"problem: {entry['what']} {entry['way_out']}" for entry in found["problems"]) or "no problems found"))
     return int(bool(found["problems"]))

@@ -9,8 +9,10 @@ from typing import Any, NoReturn
 
 import click
 
+from vizkit.atomic import FULL
 from vizkit.cli.output import echo_json
 from vizkit.errors import VizkitError
+from vizkit.harmless import visible
 
 MENDABLE = 2
 INTERRUPTED = 130
@@ -45,6 +47,12 @@ class CommandLine(click.Group):
             status = MENDABLE
         except click.ClickException as error:
             status = _tell("usage", error.format_message(), given)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            where = error.filename or "the temporary folder"
+            again = "What was finished before is whole: make room and run the same command again (train: with --resume)."
+            status = _tell("disk_full", f"There is no room left for {where}. {again}", given)
         except click.Abort:
             status = INTERRUPTED
         sys.exit(status or 0)
@@ -54,5 +62,5 @@ def _tell(code: str, message: str, given: Sequence[str]) -> int:
     """One line on standard error, and with ``--json`` one document on standard output."""
     if "--json" in given:
         echo_json({"error": {"code": code, "message": message}})
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    click.echo(f"error: {visible(' '.join(message.split()))}", err=True)
     return MENDABLE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vizkit.cli.output import as_json, echo_json, facts, table, write_file
+from vizkit.cli.output import as_json, echo, echo_json, facts, table, write_file
 from vizkit.errors import SettingError, TrainingError
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def world(label: str | None, index: int, split: str, seed: int, frames: int, siz
     shapes = {name: list(getattr(made.truth, name).shape) for name in TRUTH}
     if as_json:
         return echo_json({"label": made.label, "file": out, "truth": shapes})
-    click.echo(f"{out}: {made.label}")
-    click.echo(facts({name: "x".join(map(str, shape)) for name, shape in shapes.items()}))
+    echo(f"{out}: {made.label}")
+    echo(facts({name: "x".join(map(str, shape)) for name, shape in shapes.items()}))
     return None
 
 
@@ -104,8 +104,8 @@ def train(config: Path, out: Path, overrides: tuple[str, ...], resume: bool, tes
         return echo_json(
             {"name": card["name"], "folder": out, "digest": card["digest"], "training": card["training"], "scores": card["test"]}
         )
-    click.echo(f"{out}: {card['name']}, digest {card['digest']}")
-    click.echo(score_table(card["test"]))
+    echo(f"{out}: {card['name']}, digest {card['digest']}")
+    echo(score_table(card["test"]))
     return None
 
 

@@ -13,6 +13,7 @@ import click
 
 from vizkit.atomic import write_atomically
 from vizkit.errors import VizkitError
+from vizkit.harmless import visible
 
 as_json: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--json", "as_json", is_flag=True, help="One JSON document on standard output and nothing else."
@@ -35,6 +36,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
+
+
+def echo(text: str) -> None:
+    """Write lines for people; names of clips and labels that hold control characters cannot act on the terminal."""
+    click.echo(visible(text))
 
 
 def echo_json(document: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from vizkit.cli.output import as_json, echo_json, facts, table
+from vizkit.cli.output import as_json, echo, echo_json, facts, table
 from vizkit.errors import VizkitError, unknown_name
 
 WEIGHT_SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".tar"})
@@ -40,9 +40,9 @@ def models(name: str | None, as_json: bool) -> None:
     described = [describe() for key, describe in stock.items() if name in (None, key)]
     if as_json:
         return echo_json(described)
-    click.echo(table(MODEL_COLUMNS, (model_row(entry) for entry in described)))
+    echo(table(MODEL_COLUMNS, (model_row(entry) for entry in described)))
     if name is not None:
-        click.echo("\n" + _details(described[0]))
+        echo("\n" + _details(described[0]))
     return None
 
 
@@ -75,8 +75,8 @@ def inspect(file: Path, model: str | None, as_json: bool) -> int:
     if as_json:
         echo_json(found)
     else:
-        click.echo(f"{found['kind']}: {found['verdict']}" + (f" ({found['code']})" if found["code"] else ""))
-        click.echo("\n".join(filter(None, (found["message"], facts(found["facts"])))))
+        echo(f"{found['kind']}: {found['verdict']}" + (f" ({found['code']})" if found["code"] else ""))
+        echo("\n".join(filter(None, (found["message"], facts(found["facts"])))))
     return int(found["verdict"] == "reject")
 
 

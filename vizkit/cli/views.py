@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vizkit.cli import options
-from vizkit.cli.output import as_json, echo_json, facts, table
+from vizkit.cli.output import as_json, echo, echo_json, facts, table
 from vizkit.errors import SettingError
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ def predict(clip: str, model: str, top: int, sampling: options.Pairs, as_json: b
                 "threads": fix_threads(),
             }
         )
-    click.echo(f"{video.name}: {video.frames} frames, {video.duration_s:.2f} s, {video.size_wh[0]}x{video.size_wh[1]}, {video.codec}")
+    echo(f"{video.name}: {video.frames} frames, {video.duration_s:.2f} s, {video.size_wh[0]}x{video.size_wh[1]}, {video.codec}")
     for warning in sampled.warnings:
-        click.echo(f"  {warning.message}")
-    click.echo(f"{network.name} ({network.architecture}, {network.origin} weights)")
-    click.echo(table(("label", "probability"), ((row.label, f"{row.probability:.4f}") for row in rows)))
+        echo(f"  {warning.message}")
+    echo(f"{network.name} ({network.architecture}, {network.origin} weights)")
+    echo(table(("label", "probability"), ((row.label, f"{row.probability:.4f}") for row in rows)))
     for note in (*network.card.get("notes", ()), *network.notes):
-        click.echo(f"  {note}")
+        echo(f"  {note}")
     return None
 
 
@@ -105,9 +105,9 @@ def analyze(
                 "provenance": result.provenance,
             }
         )
-    click.echo(facts({**result.summary(), **(score or {})}))
+    echo(facts({**result.summary(), **(score or {})}))
     for note in result.notes:
-        click.echo(note)
+        echo(note)
     return None
 
 
@@ -136,7 +136,7 @@ def render(source: str, clip: str | None, venue: str | None, out: Path, as_json:
     if as_json:
         echo_json(written)
     else:
-        click.echo(f"{out}: {written['bytes']} bytes, SHA-256 {written['sha256']}")
+        echo(f"{out}: {written['bytes']} bytes, SHA-256 {written['sha256']}")
 
 
 def _from_recipe(path: Path, clip: str | None, chosen: dict[str, Any]) -> FigureSpec:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from vizkit.atomic import write_atomically
 from vizkit.catalog import architecture
 from vizkit.checkpoint import CONFIG, load_network, read_checkpoint, write_card, write_checkpoint
 from vizkit.contracts import Sampling, Score
-from vizkit.learn.config import VideoData
+from vizkit.learn.config import TrainingConfig, VideoData
 from vizkit.learn.train import TrainedNetwork, precision_of
 from vizkit.learn.video_scores import video_scores
 from vizkit.motion.pwtp.network import ProjectedNetwork
@@ -21,6 +21,8 @@ from vizkit.scores import MOST_PICTURES, clips_of, score, untrained
 
 DISPLAY_SIDE_PX = 112
 QUICK_CLIPS = 50
+FOLDER = "FOLDER"
+"""Stands in a card for the folder of somebody's videos."""
 
 
 def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_clips: int, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -59,10 +61,10 @@ def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_cli
         "start": config.start or None,
         "data": dict(source.facts),
         "training": {
-            "command": _command(config.name, overrides),
+            "command": _command(config, overrides),
             "objective": config.objective, "steps": config.steps, "seed": config.seed, "threads": config.threads,
             "precision": precision_of(config), "seconds": round(trained.seconds), "float32_digest": trained.digest,
-            "config": config.model_dump(mode="json"),
+            "config": _told(config),
         },
         "cost": asdict(count_network(trained.module, config.frames, side)),
         "notes": list(config.notes),
@@ -72,15 +74,25 @@ def finish(trained: TrainedNetwork, config_path: Path, folder: Path, *, test_cli
     }  # fmt: skip
     write_checkpoint(folder, trained.module, card)
     if config_path.resolve() != (folder / CONFIG).resolve():
-        shutil.copyfile(config_path, folder / CONFIG)
+        write_atomically(folder / CONFIG, config_path.read_bytes())
     if test_clips and config.videos is not None:
         measure_videos(folder, config.videos, source.root)
     return measure(folder, clips=test_clips) if test_clips else dict(read_checkpoint(folder).card)
 
 
-def _command(name: str, overrides: Sequence[str]) -> str:
-    changes = (f"--set {shlex.quote(text)}" for text in overrides)
-    return " ".join([f"vizkit train checkpoints/{name}/{CONFIG} --out checkpoints/{name}", *changes])
+def _told(config: TrainingConfig) -> dict[str, Any]:
+    """The config as a card tells it: where somebody keeps their videos is nobody's business."""
+    told = config.model_dump(mode="json")
+    if config.videos is not None:
+        told["videos"]["folder"] = FOLDER
+    return told
+
+
+def _command(config: TrainingConfig, overrides: Sequence[str]) -> str:
+    kept = [text for text in overrides if not text.startswith("videos.folder=")]
+    changes = [*kept, *([f"videos.folder={FOLDER}"] if config.videos is not None else [])]
+    said = (f"--set {shlex.quote(text)}" for text in changes)
+    return " ".join([f"vizkit train checkpoints/{config.name}/{CONFIG} --out checkpoints/{config.name}", *said])
 
 
 def measure(folder: Path, *, clips: int) -> dict[str, Any]:

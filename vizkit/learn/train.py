@@ -110,22 +110,21 @@ def train(
 def _run(run: Run, *, progress: bool) -> None:
     """Take the remaining steps."""
     config = run.config
-    bar = tqdm(total=config.steps, initial=run.step, desc=config.name, unit="step", disable=not (progress and run.group.leads))
-    asked = time.monotonic()
-    for batch in batches(run):
-        started = time.monotonic()
-        numbers = take_step(run, batch)
-        run.waited += started - asked
+    with tqdm(total=config.steps, initial=run.step, desc=config.name, unit="step", disable=not (progress and run.group.leads)) as bar:
         asked = time.monotonic()
-        run.seconds += asked - started
-        bar.update()
-        if run.step % LOG_EVERY == 0 or run.step == config.steps:
-            bar.set_postfix(loss=f"{numbers['loss']:.3f}")
-            spent = {"seconds": round(run.seconds, 2), "waited": round(run.waited, 2)}
-            run.lines.append(json.dumps({"step": run.step, "clips": run.step * config.batch, **numbers, **spent}))
-        if run.group.leads and ((run.step * config.batch) % config.save_every < config.batch or run.step == config.steps):
-            save_run(run)
-    bar.close()
+        for batch in batches(run):
+            started = time.monotonic()
+            numbers = take_step(run, batch)
+            run.waited += started - asked
+            asked = time.monotonic()
+            run.seconds += asked - started
+            bar.update()
+            if run.step % LOG_EVERY == 0 or run.step == config.steps:
+                bar.set_postfix(loss=f"{numbers['loss']:.3f}")
+                spent = {"seconds": round(run.seconds, 2), "waited": round(run.waited, 2)}
+                run.lines.append(json.dumps({"step": run.step, "clips": run.step * config.batch, **numbers, **spent}))
+            if run.group.leads and ((run.step * config.batch) % config.save_every < config.batch or run.step == config.steps):
+                save_run(run)
 
 
 def _prepare(run: Run, *, progress: bool) -> None:

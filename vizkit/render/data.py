@@ -7,12 +7,10 @@ import io
 
 import numpy as np
 
+from vizkit import harmless
 from vizkit.errors import FigureError
 from vizkit.figure.spec import FigureSpec
 from vizkit.render.text import recipe_json
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""A text cell that begins like this is run as a formula by spreadsheets."""
 
 
 def npz(spec: FigureSpec) -> bytes:
@@ -42,13 +40,8 @@ def table(spec: FigureSpec) -> bytes:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     for row in (spec.table.columns, *spec.table.rows):
-        writer.writerow([_harmless(cell) for cell in row])
+        writer.writerow([harmless.cell(value) for value in row])
     return buffer.getvalue().encode()
-
-
-def _harmless(cell: str | int | float | bool) -> str | int | float | bool:
-    """Keep numbers; disarm text."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
 
 
 def recipe(spec: FigureSpec) -> bytes:

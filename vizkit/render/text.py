@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from os.path import commonprefix
 
 from vizkit.figure.spec import FigureSpec, Panel
+from vizkit.harmless import visible
 
 RECIPE_LIMIT_BYTES = 64 * 1024
 """Longest recipe that is written into a picture's metadata."""
 
 
 def printable(text: str) -> str:
-    """Replace what XML cannot hold (control characters, lone surrogates, non-characters); line breaks become spaces."""
+    """Replace what XML cannot hold (control characters, lone surrogates, non-characters) and turned directions; breaks become spaces."""
     spaced = (" " if char.isspace() else char for char in text)
-    return "".join("\ufffd" if unicodedata.category(char) in {"Cc", "Cs", "Cn"} else char for char in spaced)
+    return visible("".join(spaced))
 
 
 def fit(text: str, width: float, measure: Callable[[str], float]) -> str:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from vizkit.comparison import LabelChange, label_changes, tabulate_changes
 from vizkit.contracts import Prediction
+from vizkit.harmless import visible
 from vizkit.ui.panels import bars_html, table_view
 from vizkit.ui.sides import NAMES
 from vizkit.ui.words import plain
@@ -54,7 +55,7 @@ def changes_html(rows: tuple[LabelChange, ...]) -> str:
     a, b = NAMES
     numbers = "".join(f'<th scope="col" class="number">{name}</th>' for name in (a, b, f"{b} \u2212 {a}"))
     head = f'<thead><tr><th scope="col">label</th><th scope="col" class="bars">{a} full, {b} hatched</th>{numbers}</tr></thead>'
-    body = "".join(_row(escape(row.label), row) for row in rows)
+    body = "".join(_row(escape(visible(row.label)), row) for row in rows)
     return f'<table class="vz-changes" aria-label="Most probable labels of both sides">{head}<tbody>{body}</tbody></table>'
 
 

@@ -65,7 +65,7 @@ def _timeline(scene: Scene, windows: Sequence[Sampling], *, waiting: bool) -> No
     missing = [window for window, found in zip(windows, _said(scene, windows), strict=True) if found is None]
     if waiting and missing and compute.has_network(scene.model):
         with caught(partial(_give_up, scene)):
-            scene.queue.run(lambda: compute.prediction(scene.model, scene.clip, missing[0]))
+            scene.run(lambda: compute.prediction(scene.model, scene.clip, missing[0]))
     with guarded():
         _draw(scene, windows)
     if waiting and (len(missing) < 2 or _given_up(scene)):

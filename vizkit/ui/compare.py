@@ -124,7 +124,7 @@ def _networks(scene: Scene, models: tuple[str, str]) -> tuple[Network, Network]:
     with guarded(stop=True):
         if not all(compute.has_network(name) for name in models):
             with st.spinner("Loading the models …"):
-                scene.queue.run(lambda: [compute.network(name) for name in models])
+                scene.queue.run(lambda: [compute.network(name) for name in models], about=models)
     return compute.network(models[0]), compute.network(models[1])
 
 
@@ -290,11 +290,11 @@ def _wait(scene: Scene, wanted: Wanted, *, wipe: bool) -> None:
     failed, sentence = st.session_state.get(f"{KEY}:failed", (None, ""))
     if failed == wanted.record_keys:
         _player(shown, wanted.view, wipe=wipe)
-        st.error(sentence, icon=":material/error:")
+        panels.say_failed(sentence, f"{KEY}:failed")
         return
     _player(shown, wanted.view, wipe=wipe, busy=_waiting(wanted))
     with caught(lambda said: st.session_state.update({f"{KEY}:failed": (wanted.record_keys, said)})):
-        scene.queue.run(wanted.records)
+        scene.queue.run(wanted.records, about=[side.key for side in wanted.sides])
     st.rerun()
 
 

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import io
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from vizkit.atomic import write_atomically
 from vizkit.contracts import VideoClip
 from vizkit.digest import digest_arrays
 
@@ -43,10 +45,13 @@ def write_gallery() -> None:
     from vizkit import world
 
     FOLDER.mkdir(exist_ok=True)
-    np.save(FOLDER / "names.npy", np.array(list(world.DEMOS)))
+    names = io.BytesIO()
+    np.save(names, np.array(list(world.DEMOS)))
+    write_atomically(FOLDER / "names.npy", names.getvalue())
     for number, index in enumerate(world.DEMOS.values()):
-        clip = world.clip(index, split="demo").clip
-        np.savez_compressed(FOLDER / f"{number}.npz", frames=clip.read(range(clip.frames)), times_s=clip.times_s, name=np.array(clip.name))
+        clip, packed = world.clip(index, split="demo").clip, io.BytesIO()
+        np.savez_compressed(packed, frames=clip.read(range(clip.frames)), times_s=clip.times_s, name=np.array(clip.name))
+        write_atomically(FOLDER / f"{number}.npz", packed.getvalue())
 
 
 if __name__ == "__main__":

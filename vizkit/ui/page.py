@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -18,12 +19,14 @@ import vizkit
 from vizkit.catalog import MODULES
 from vizkit.contracts import SampledClip, Sampling, VideoClip
 from vizkit.errors import VizkitError
-from vizkit.ui import class_map, compute, state
+from vizkit.ui import class_map, compute, jobs, state
 from vizkit.ui.controls import settings_controls
 from vizkit.ui.gallery import gallery_clip, gallery_names
 from vizkit.ui.own import PREFIX, own_names
 from vizkit.ui.store import Box
 from vizkit.ui.words import plain
+
+Made = TypeVar("Made")
 
 log = logging.getLogger(__name__)
 
@@ -74,10 +77,14 @@ class Scene:
     """What the network sees of it."""
     model: str
     """Name of the network."""
-    queue: compute.Queue
+    queue: jobs.Queue
     """This session's jobs."""
     bar: DeltaGenerator
     """Where the clip bar stands."""
+
+    def run(self, job: Callable[[], Made]) -> Made:
+        """Run a job about this scene when it is its turn (:meth:`vizkit.ui.jobs.Queue.run`)."""
+        return self.queue.run(job, about=compute.run_key(self.model, self.frames))
 
 
 def setup(title: str, *, about: str = "") -> Scene:
@@ -104,7 +111,7 @@ def setup(title: str, *, about: str = "") -> Scene:
             sampling = state.sampling(_choose_sampling(model), clip.duration_s)
         frames = compute.sampled(clip, sampling)
     state.write_address()
-    queue = st.session_state.setdefault("queue", compute.Queue())
+    queue = st.session_state.setdefault("queue", jobs.Queue())
     return Scene(clip, name, frames, model, queue, bar)
 
 
@@ -147,7 +154,7 @@ def caught(report: Callable[[str], None]) -> Iterator[None]:
         yield
     except VizkitError as error:
         report(plain(error.message))
-    except compute.SupersededError:
+    except jobs.SupersededError:
         st.stop()
     except Exception:
         number = secrets.token_hex(4)
@@ -177,6 +184,13 @@ def link(path: str, label: str) -> None:
         st.page_link(path, label=label)
     except StreamlitAPIException:
         log.debug("no page %s: this page runs alone", path)
+
+
+def forget_copies() -> None:
+    """Drop what Streamlit itself keeps of this session's uploads, named by a widget or not, from its memory."""
+    context = get_script_run_ctx()
+    if context is not None:
+        context.uploaded_file_mgr.remove_session_files(context.session_id)
 
 
 # --------------------------------------------------------------------------------------------- the sidebar
@@ -214,7 +228,7 @@ def _take_upload(box: Box) -> None:
     st.session_state.pop("upload_error", None)
     st.session_state["uploads"] = turn + 1
     content = upload.getvalue()
-    _forget_copies()
+    forget_copies()
     try:
         with st.spinner("Reading the clip …"):
             st.session_state["clip"] = box.add(upload.name, content)
@@ -222,13 +236,6 @@ def _take_upload(box: Box) -> None:
     except VizkitError as error:
         st.session_state["upload_error"] = plain(error.message)
     st.rerun()
-
-
-def _forget_copies() -> None:
-    """Drop what Streamlit itself keeps of this session's uploads, named by a widget or not, from its memory."""
-    context = get_script_run_ctx()
-    if context is not None:
-        context.uploaded_file_mgr.remove_session_files(context.session_id)
 
 
 def _choose_model() -> str:

@@ -10,8 +10,9 @@ import streamlit as st
 import vizkit
 from vizkit.catalog import VIEWS, architecture
 from vizkit.checkpoint import Checkpoint
+from vizkit.harmless import cell, visible
 from vizkit.ui import compute, own
-from vizkit.ui.page import guarded, link, use_model
+from vizkit.ui.page import forget_copies, guarded, link, use_model
 from vizkit.ui.state import session_box
 from vizkit.ui.words import ORIGINS, plain
 
@@ -146,20 +147,31 @@ def bring_your_own() -> None:
     )
     with st.form("own", border=True):
         left, right = st.columns(2, gap="large")
-        names = [entry.name for entry in vizkit.architectures()]
-        wanted = left.selectbox("Architecture", names)
-        classes = left.number_input("Classes", 1, 100_000, None, placeholder="the architecture's own")
-        upload = left.file_uploader("Weights", TYPES)
+        names = [*(entry.name for entry in vizkit.architectures()), *(entry.name for entry in vizkit.checkpoints())]
+        wanted = left.selectbox("Architecture", names, help="Or a checkpoint of this list that was built like yours, in width and options.")
+        classes = left.number_input("Classes", 1, 100_000, None, placeholder="its own")
+        turn = st.session_state.setdefault("own_turn", 0)
+        upload = left.file_uploader("Weights", TYPES, key=f"weights-{turn}")
         said = right.text_area("Labels, one a line (optional)", height=210)
         sent = st.form_submit_button("Load", icon=":material/upload:")
     labels = tuple(line.strip() for line in said.splitlines() if line.strip())
     if sent and upload is None:
         st.error("Choose a file of weights first.", icon=":material/error:")
     if sent and upload is not None:
+        content = upload.getvalue()
+        forget_copies()
         with guarded(), st.spinner("Looking at the file …"):
-            st.session_state["own_reception"] = own.receive(session_box(), upload.name, upload.getvalue(), wanted, labels, classes)
-    if "own_reception" in st.session_state:
-        _report(st.session_state["own_reception"])
+            st.session_state["own_reception"] = own.receive(session_box(), upload.name, content, wanted, labels, classes)
+            st.session_state["own_turn"] = turn + 1  # an empty uploader
+            st.rerun()
+    reception: own.Reception | None = st.session_state.get("own_reception")
+    if reception is not None:
+        _report(reception)
+    for name in own.own_names():
+        if reception is None or name != reception.name:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(plain(name))
+                st.button("Forget it", key=f"forget-{name}", on_click=_forget, args=(name,), type="tertiary", icon=":material/delete:")
 
 
 def _report(found: own.Reception) -> None:
@@ -169,7 +181,7 @@ def _report(found: own.Reception) -> None:
         return
     say = st.success if found.verdict == "ok" else st.warning
     say(f"{plain(found.message)} It is the model **{plain(found.name)}** of this session.")
-    st.dataframe({"fact": list(found.facts), "value": [str(value) for value in found.facts.values()]}, hide_index=True)
+    st.dataframe({"fact": list(found.facts), "value": [cell(visible(str(value))) for value in found.facts.values()]}, hide_index=True)
     if found.missing:
         st.caption(f"Left out by the file: {plain(', '.join(found.missing))}")
     st.button("Use it on the other pages", on_click=use_model, args=(found.name,), icon=":material/check:")
@@ -179,6 +191,7 @@ def _report(found: own.Reception) -> None:
 
 def _forget(name: str) -> None:
     own.forget(name)
-    del st.session_state["own_reception"]
+    if name == st.session_state["own_reception"].name:
+        del st.session_state["own_reception"]
     if st.session_state.get("model") == name:
         del st.session_state["model"]

@@ -51,7 +51,12 @@ class Side:
 
     def run(self) -> ProbedRun:
         """One forward pass with its taps, computed unless it is at hand."""
-        return compute.RESULTS.get(self.key, lambda: vizkit.probe(self.network(), self.frames, without=self.without))
+
+        def make() -> ProbedRun:
+            compute.check_memory(self.network(), self.frames)
+            return vizkit.probe(self.network(), self.frames, without=self.without)
+
+        return compute.RESULTS.get(self.key, make)
 
     def record_key(self, view: str, choice: Choice) -> compute.Key:
         """The key of a view's result."""

@@ -24,7 +24,6 @@ def _store() -> Store:
 @st.cache_resource(scope="session", show_spinner=False, on_release=Box.expire_later)
 def _lease(_box: Box) -> Box:
     """Held while the session is connected: Streamlit releases it when the connection ends."""
-    _box.keep()
     return _box
 
 
@@ -32,7 +31,10 @@ def session_box() -> Box:
     """The uploads of this session."""
     if "box" not in st.session_state:
         st.session_state["box"] = _store().box()
-    return _lease(st.session_state["box"])
+    box: Box = st.session_state["box"]
+    box.keep()
+    _lease(box)
+    return box
 
 
 def come_to(page: str, shared: Sequence[str]) -> None:

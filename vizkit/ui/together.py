@@ -57,7 +57,7 @@ def _one(scene: Scene, entry: MotionModule, place: st.delta_generator.DeltaGener
 
 def _model_for(scene: Scene, entry: MotionModule) -> str:
     """The chosen model where it has the view, else the first trained one that has."""
-    network = scene.queue.run(lambda: compute.network(scene.model))
+    network = scene.run(lambda: compute.network(scene.model))
     return scene.model if step(entry, "unavailable")(network) is None else compute.models_with(entry.key)[0]
 
 

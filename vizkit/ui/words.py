@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from vizkit.contracts import VideoClip
+from vizkit.harmless import visible
 
 _MARKUP = re.compile(r"([!-/:-@\[-`{-~])")
 
@@ -22,7 +23,7 @@ ORIGINS = {
 
 def plain(text: str) -> str:
     """Escape text for Markdown, so that names and labels are shown as they are and never as markup."""
-    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
+    return _MARKUP.sub(r"\\\1", visible(" ".join(text.split())))
 
 
 def clip_line(clip: VideoClip) -> str:

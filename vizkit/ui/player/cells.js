@@ -32,7 +32,7 @@ export function cellPicture(figure, layer, panel, set) {
   return canvas;
 }
 
-/** A layer's planes on the pixels of its picture, and where they are known; worked out once. */
+/** A layer's planes on the pixels of its picture, vectors as turn and length, and where they are known; worked out once. */
 function onPixels(layer, panel, wide, high) {
   if (grids.has(layer)) return grids.get(layer);
   const planes = planesOf(layer).map(() => new Float64Array(wide * high));
@@ -40,6 +40,7 @@ function onPixels(layer, panel, wide, high) {
   eachPixel(layer, panel, wide, high, (pixel, values) => {
     if (!values) return;
     known[pixel] = 1;
+    if (layer.kind === "motion") toTurns(values);
     for (let plane = 0; plane < planes.length; plane++) planes[plane][pixel] = values[plane];
   });
   grids.set(layer, { planes, known });
@@ -112,29 +113,35 @@ function heatPainter(figure, layer, set) {
   };
 }
 
+/** (x, y, confidence) -> (turn around the wheel 0..1, length, confidence); adding zero turns -0 into 0, which lies on the other branch. */
+function toTurns(values) {
+  const [right, down] = [values[0] + 0, values[1] + 0];
+  values[0] = (Math.atan2(-down, -right) / Math.PI + 1) / 2;
+  values[1] = Math.hypot(right, down);
+}
+
 /** The wheel's colour mixed with white, or as opaque over the picture below as it is sure. */
 function motionPainter(figure, { longest: full, backdrop }, { reach }) {
   const longest = full * reach;
   const color = new Uint8Array(3);
+  const white = backdrop === "white";
   return (data, at, values) => {
     const share = values ? Math.min(Math.max(values[2], 0), 1) : 0;
-    if (values) wheelColor(figure.wheel, values[0] / longest, values[1] / longest, color);
-    const white = backdrop === "white";
+    if (values) wheelColor(figure.wheel, values[0], Math.min(values[1] / longest, 1), color);
     for (let part = 0; part < 3; part++) data[at + part] = white ? Math.round(255 + share * (color[part] - 255)) : color[part];
     data[at + 3] = white ? 255 : Math.round(255 * share);
   };
 }
 
-/** Hue from the direction, saturation from the length, up to 1; adding zero turns -0 into 0, which lies on the other branch of atan2. */
-function wheelColor(hues, x, y, color) {
-  const [right, down] = [x + 0, y + 0];
-  const radius = Math.min(Math.hypot(right, down), 1);
+/** Hue from the turn, saturation from the length, up to 1. */
+function wheelColor(hues, turn, radius, color) {
   const count = hues.length / 3;
-  const turn = ((Math.atan2(-down, -right) / Math.PI + 1) / 2) * (count - 1);
-  const below = Math.floor(turn);
-  const share = turn - below;
+  const place = turn * (count - 1);
+  const below = Math.floor(place);
+  const share = place - below;
+  const next = 3 * ((below + 1) % count);
   for (let part = 0; part < 3; part++) {
-    const hue = (1 - share) * hues[3 * below + part] + share * hues[3 * ((below + 1) % count) + part];
+    const hue = (1 - share) * hues[3 * below + part] + share * hues[next + part];
     color[part] = Math.floor(255 - radius * (255 - hue));
   }
 }
