@@ -98,7 +98,9 @@ def test_a_run_on_videos_ends_in_a_card_that_says_so(config: Path, data: Path, t
     settings = load_config(config, ["videos.fold=1"])
     folder = tmp_path / "run"
     trained = train(settings, folder, progress=False, shards=tmp_path / "shards")
-    card = finish(trained, config, folder, test_clips=1, overrides=("videos.fold=1",))
+    card = finish(trained, config, folder, test_clips=1, overrides=("videos.fold=1", f"videos.folder={data}"))
+    assert str(data) not in json.dumps(card), "where the clips lie is nobody's business"
+    assert card["training"]["command"].endswith("--set videos.fold=1 --set videos.folder=FOLDER")
     assert card["labels"] == ["across", "across, backwards", "down", "down, backwards"]
     assert card["data"] == {
         "source": "videos", "name": "clips.csv", "classes": ["across", "down"], "direction": True, "clips": 2, "test_clips": 2,

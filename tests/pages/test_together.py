@@ -38,6 +38,14 @@ def test_a_point_reaches_every_view_that_takes_points():
     assert patches["figure"]["panels"]
 
 
+def test_the_values_at_the_point_stand_in_one_table():
+    page = open_page("together", p="3,56,40").run()
+    (table,) = (frame.value for frame in page.dataframe if list(frame.value.columns) == ["module", "panel", "layer", "value"])
+    assert {entry.title for entry in MODULES} == set(table["module"])
+    assert set(table["panel"]) & {"frame 3"}
+    assert "The values at this point" not in words(open_page("together").run())
+
+
 def test_model_of_the_sidebar_is_used_where_it_can():
     page = open_page("together", model="corrnet-18").run()
     assert not page.exception

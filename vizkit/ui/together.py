@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import streamlit as st
 
 from vizkit.catalog import MODULES, params_of, step
 from vizkit.contracts import MotionModule
+from vizkit.figure.reading import COLUMNS as VALUE_COLUMNS
+from vizkit.figure.reading import read_at
+from vizkit.figure.spec import Table
 from vizkit.ui import compute, panels, state
 from vizkit.ui.export import export_buttons
 from vizkit.ui.page import Scene, guarded, link
@@ -38,8 +42,19 @@ def pictures(scene: Scene) -> None:
         drawn = {entry.title: _one(scene, entry, place) for entry, place in zip(MODULES, places, strict=False)}
         shown = {title: picture for title, picture in drawn.items() if picture}
         if shown:
+            _values(shown)
             export_buttons({title: picture.spec for title, picture in shown.items()}, key="export")
             panels.account(*shown.values())
+
+
+def _values(shown: Mapping[str, panels.Picture]) -> None:
+    """Show what every picture says at the point picked last, as one table."""
+    picked = state.points()
+    if picked:
+        st.subheader("The values at this point", anchor=False)
+        told = {title: read_at(picture.spec, *picked[-1]) for title, picture in shown.items()}
+        rows = tuple((title, *row) for title, table in told.items() for row in table.rows)
+        panels.table_view(Table(("module", *VALUE_COLUMNS), rows))
 
 
 def _one(scene: Scene, entry: MotionModule, place: st.delta_generator.DeltaGenerator) -> panels.Picture | None:
