@@ -232,7 +232,7 @@ def _take_upload(box: Box) -> None:
     try:
         with st.spinner("Reading the clip …"):
             st.session_state["clip"] = box.add(upload.name, content)
-        state.new_clip()
+        state.new_clip(st.session_state["clip"])
     except VizkitError as error:
         st.session_state["upload_error"] = plain(error.message)
     st.rerun()

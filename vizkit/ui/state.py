@@ -105,10 +105,16 @@ def forget_asked(name: str) -> None:
     st.session_state[f"asked:{name}"] = ""
 
 
-def new_clip() -> None:
-    """Another clip: its whole length, no points."""
+def new_clip(name: str = "") -> None:
+    """Another clip: its whole length, no points; those of the link stay where this is the clip that the link asked for.
+
+    Args:
+        name: what the list of clips calls an upload; it ends with the digest.
+    """
+    digest = asked("clip").rpartition(" ")[2]
     forget_asked("clip")
-    set_window(0.0, None)
+    if not (name and digest and name.endswith(f" {digest}")):
+        set_window(0.0, None)
 
 
 def sampling(base: Sampling, duration_s: float) -> Sampling:
