@@ -125,6 +125,10 @@ worth: install ## Train and measure what each module adds, by checkpoints/worth.
 pictures: install ## Draw the pictures of checkpoints/README.md, trained beside untrained
 	$(BIN)/python -m vizkit.learn.pictures
 
+.PHONY: gallery
+gallery: $(VENV)/.installed-test ## Take the pictures of every page for docs/gallery (needs chromium)
+	VIZKIT_GALLERY=docs/gallery $(BIN)/python -m pytest -m slow -k 1280-light tests/browser/test_gallery.py
+
 .PHONY: tables
 tables: install ## Write checkpoints/README.md from the cards
 	$(BIN)/python -m vizkit.learn.table

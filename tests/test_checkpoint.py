@@ -34,9 +34,10 @@ def test_a_shipped_checkpoint_is_whole_small_and_can_be_run(entry: Checkpoint) -
     network = load_network(entry.name)
     assert network.name == entry.name == entry.card["name"]
     assert network.origin == "trained"
-    assert network.labels == LABELS
+    if entry.card["data"]["source"] != "videos":
+        assert network.labels == LABELS
     assert network.card == entry.card
-    assert predict(clip(0, split="demo").clip, network).logits.shape == (16,)
+    assert predict(clip(0, split="demo").clip, network).logits.shape == (len(network.labels),)
 
 
 @pytest.mark.parametrize("entry", [entry for entry in SHIPPED if entry.card.get("scores")], ids=lambda entry: entry.name)

@@ -25,7 +25,7 @@ from vizkit.render.animation import webm
 ENCODERS = ("libvpx-vp9", "gif", "webp")
 PACKAGES = (
     "av", "click", "grad-cam", "matplotlib", "numpy", "opencv-python", "opencv-python-headless", "pillow", "plotly", "pydantic",
-    "safetensors", "streamlit", "torch", "torchvision", "tqdm",
+    "safetensors", "starlette", "streamlit", "torch", "torchvision", "tqdm",
 )  # fmt: skip
 """What pyproject.toml asks for."""
 TEST_FRAMES, TEST_SIDE_PX = 4, 64

@@ -44,7 +44,8 @@ wide as equal multiply-adds allow; and the network. The rows of a module have th
 and measures them by `worth.toml`, {clips:,} test clips of {side} px each, the two controls on the first {controls}. They are trained more
 briefly than the checkpoints above. A value is the mean over seeds {seeds}; its interval is that of one set of test clips, which all seeds
 share; what the seeds gave one by one stands in the last column. `ordered` counts the 14 classes that cannot be told without the order of
-frames, as does `in pair`. The bar: ten points over the twin among these, with disjoint intervals.
+frames, as does `in pair`. The bar: ten points over the twin among these, with disjoint intervals. PWTP stands before its backbone and not
+in it, so there is no place in which a temporal convolution of equal cost could stand for it: `pwtp-world` and its twin above are all.
 """
 
 PAIRS = """
