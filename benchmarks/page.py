@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -33,7 +34,7 @@ from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 AT_ONCE_MS, IN_FLOW_MS = 100.0, 1000.0
-TURNS = 8
+TURNS = 6
 START_S, WAIT_MS = 60, 120_000
 COUNTED = "forward pass"
 """What the server says at each, see SERVER."""
@@ -147,7 +148,8 @@ def slide(name: str, value: int) -> Callable[[Page], None]:
 
 def press(text: str) -> Callable[[Page], None]:
     """A click on a widget of the page, by its words."""
-    return lambda page: page.locator("label, button", has_text=text).first.click()
+    words = re.compile(rf"{re.escape(text)}\s*$")
+    return lambda page: page.locator("label, button").filter(has_text=words).locator("visible=true").first.click()
 
 
 def strip(x: float, y: float) -> Callable[[Page], None]:

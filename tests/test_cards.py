@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from vizkit.checkpoint import Checkpoint, checkpoints, load_network
+from vizkit.learn.video_scores import video_scores, videos_of_card
 from vizkit.net.confusion import confusions
 from vizkit.scores import score, untrained
 from vizkit.world import LABELS, render
@@ -27,6 +30,20 @@ def test_a_few_clips_give_what_the_card_says_within_the_intervals(entry: Checkpo
     assert found.n == CLIPS
     assert found.interval[0] <= said["interval"][1]
     assert said["interval"][0] <= found.interval[1]
+
+
+@pytest.mark.media
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", [entry for entry in checkpoints() if "folds" in entry.card], ids=lambda entry: entry.name)
+def test_the_fold_that_shipped_weights_did_not_see_gives_what_the_folds_say(entry: Checkpoint, media: Path, tmp_path: Path) -> None:
+    videos = videos_of_card(entry.card, media / "data" / "ut_interaction")
+    found = video_scores(load_network(entry.name), videos, tmp_path)
+    said = entry.card["folds"]["scores"]["in_order"]
+    for name in ("class", "direction"):
+        value = found[f"videos.{name}"]
+        assert value.n == entry.card["data"]["test_clips"]
+        assert value.interval[0] <= said[name]["interval"][1], name
+        assert said[name]["interval"][0] <= value.interval[1], name
 
 
 @pytest.mark.slow
