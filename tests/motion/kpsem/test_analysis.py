@@ -192,3 +192,20 @@ def test_a_block_that_is_switched_off_is_not_shown() -> None:
     found = analyze(without, Params())
     assert not found.learned
     assert f"Switched off in this run: {name}." in found.notes
+
+
+def test_another_set_or_channel_finds_nothing_again_and_says_what_a_fresh_run_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vizkit.motion.kpsem import analysis
+
+    run, calls = replace(kpsem_run()), []
+    find = analysis._find
+    monkeypatch.setattr(analysis, "_find", lambda *given: calls.append(1) or find(*given))
+    analyze(run, Params())
+    other = analyze(run, Params(set_shown=1, channels_shown=2))
+    assert len(calls) == 1
+    fresh = analyze(replace(run), Params(set_shown=1, channels_shown=2))
+    assert len(calls) == 2
+    for name, values in fresh.arrays().items():
+        assert np.array_equal(values, other.arrays()[name]), name
+    stage = analyze(run, Params(block="res4", regions=9))
+    assert stage.regions == 9

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import isqrt, log2
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -214,8 +215,7 @@ def analyze(run: ProbedRun, params: Params) -> KeyPointShifts:
     name = params.block or next((block for block in kpsem_blocks(run.network) if block not in run.without), usual)
     module, tap = _module_and_tap(run, name)
     features = tap.before[None]
-    boundary_cells = _boundaries(module, features, params)
-    found = _find(features, boundary_cells)
+    boundary_cells, found = _kept_points(run, name, module, features, params)
     if params.set_shown >= len(found.value):
         raise SettingError(f"set_shown is {params.set_shown}, but {name} has sets 0..{len(found.value) - 1}.", code="set")
     grid = tap.stage.grid(features.shape[2:])
@@ -235,6 +235,16 @@ def analyze(run: ProbedRun, params: Params) -> KeyPointShifts:
         provenance=replace(run.provenance, view="kpsem", params=params.model_dump()),
     )
     return replace(result, notes=_notes(result, run, module))
+
+
+def _kept_points(run: ProbedRun, name: str, module: KPSEM | None, features: torch.Tensor, params: Params) -> tuple[torch.Tensor, _Found]:
+    """Boundaries and key points of all sets and channels; those of a run's last block are kept, as another set shows what is found."""
+    kept = _KEPT.get(run)
+    if kept is None or kept[0] != (name, params.regions):
+        boundary_cells = _boundaries(module, features, params)
+        kept = (name, params.regions), boundary_cells, _find(features, boundary_cells)
+        _KEPT[run] = kept
+    return kept[1:]
 
 
 def _module_and_tap(run: ProbedRun, name: str) -> tuple[KPSEM | None, Tap]:
@@ -278,6 +288,9 @@ class _Found(NamedTuple):
     shift_cells: Floats
     match: Floats
     region_weight: Floats
+
+
+_KEPT: WeakKeyDictionary[ProbedRun, tuple[tuple[str, int | None], torch.Tensor, _Found]] = WeakKeyDictionary()
 
 
 def _find(features: torch.Tensor, boundary_cells: torch.Tensor) -> _Found:
