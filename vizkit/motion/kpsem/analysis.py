@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import isqrt, log2
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -121,17 +122,17 @@ class KeyPointShifts(Record):
         """[sets, regions, C, T-1, 2] regional key point shifts, as they are embedded: region weight x shift (equation 12)."""
         return self.region_weight[..., None] * self.shift_cells
 
-    @property
+    @cached_property
     def best_region(self) -> NDArray[np.int64]:
         """[sets, regions, C, T-1] region of the next step whose key point matches best, the first of equal ones."""
         return self.match.argmax(2)
 
-    @property
+    @cached_property
     def best_match(self) -> Floats:
         """[sets, regions, C, T-1] how well."""
         return self.match.max(2)
 
-    @property
+    @cached_property
     def drawn(self) -> NDArray[np.bool_]:
         """[sets, regions, C, T-1] shifts that mean something: neither region is flat where the key point and its best match lie."""
         ahead = np.take_along_axis(self.flat[..., 1:], self.best_region, axis=1)
