@@ -130,7 +130,8 @@ gallery: $(VENV)/.installed-test ## Take the pictures of every page for docs/gal
 	VIZKIT_GALLERY=docs/gallery $(BIN)/python -m pytest -m slow -k 1280-light tests/browser/test_gallery.py
 
 .PHONY: tables
-tables: install ## Write checkpoints/README.md from the cards
+tables: install ## Write checkpoints/README.md from the cards, and what the models page says of every network
+	$(BIN)/python -m vizkit.describe
 	$(BIN)/python -m vizkit.learn.table
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock"

@@ -1,16 +1,25 @@
-"""What a network is, in plain values: size, cost, stages, blocks, views. Shapes only, nothing is computed."""
+"""What a network is, in plain values: size, cost, stages, blocks, views. Shapes only, nothing is computed.
+
+Half a minute for all that ships; so what is found of these stands in ``models.json`` beside this file, written by ``make tables``. A test
+finds it again. Any other network is looked at when it is asked for.
+"""
 
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vizkit.catalog import architecture
-from vizkit.checkpoint import Checkpoint
+from vizkit.atomic import write_atomically
+from vizkit.catalog import VIEWS, architecture, architectures
+from vizkit.checkpoint import Checkpoint, checkpoints
 from vizkit.contracts import Sampling, Stage
+from vizkit.digest import digest_settings
 from vizkit.net.architecture import Architecture
 from vizkit.net.count import count_network, count_parameters, gmacs_as_published, parameters_as_published
 from vizkit.net.network import Network
@@ -39,15 +48,16 @@ MODEL_COLUMNS = (
 TOP1 = {"test": "world.accuracy_112", "videos": "videos.class"}
 
 
+FOUND = Path(__file__).with_name("models.json")
+"""What :func:`look` found of the networks that ship, by :func:`question`."""
+
+
 def describe_architecture(entry: Architecture) -> dict[str, Any]:
     """Describe a named architecture at its own size and number of classes."""
-    with torch.device("meta"):
-        module = entry.build()
     return {
         "name": entry.name,
         "kind": "architecture",
-        **_network_facts(entry, module, entry.classes, entry.frames, entry.size_px),
-        **_against_paper(module, entry),
+        **_found(_asked_of(entry)),
         "weights": [f"{entry.name}:{weights.name}" for weights in entry.weights],
         "checkpoint": None,
     }
@@ -56,16 +66,11 @@ def describe_architecture(entry: Architecture) -> dict[str, Any]:
 def describe_checkpoint(entry: Checkpoint) -> dict[str, Any]:
     """Describe a checkpoint by its card; papers publish nothing about these small networks."""
     card = entry.card
-    named = architecture(card["architecture"])
-    sampling = Sampling.parse(**card["sampling"])
-    with torch.device("meta"):
-        module = named.build(len(card["labels"]), **card["options"])
     top1: Mapping[str, Any] = next((card[part][key] for part, key in TOP1.items() if key in card.get(part, {})), {})
     return {
         "name": entry.name,
         "kind": "checkpoint",
-        **_network_facts(named, module, len(card["labels"]), sampling.total_frames, sampling.crop_px or sampling.short_side_px),
-        **_against_paper(module, None),
+        **_found(_asked_of(entry)),
         "weights": [],
         "checkpoint": {
             "digest": card["digest"],
@@ -75,6 +80,54 @@ def describe_checkpoint(entry: Checkpoint) -> dict[str, Any]:
             "interval": top1.get("interval"),
         },
     }
+
+
+def _asked_of(entry: Architecture | Checkpoint) -> dict[str, Any]:
+    """What has to be known of a network to look at its shapes."""
+    if isinstance(entry, Architecture):
+        built = {"architecture": entry.name, "classes": entry.classes, "options": {}}
+        return {**built, "frames": entry.frames, "size_px": entry.size_px, "paper": entry.published is not None}
+    sampling, labels = Sampling.parse(**entry.card["sampling"]), entry.card["labels"]
+    built = {"architecture": entry.card["architecture"], "classes": len(labels), "options": dict(entry.card["options"])}
+    return {**built, "frames": sampling.total_frames, "size_px": sampling.crop_px or sampling.short_side_px, "paper": False}
+
+
+def _found(asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    known = _known().get(question(asked))
+    return look(asked) if known is None else known
+
+
+@cache
+def _known() -> Mapping[str, Any]:
+    return json.loads(FOUND.read_text(encoding="utf-8"))
+
+
+def question(asked: Mapping[str, Any]) -> str:
+    """The key of what was asked of a network; another one wherever there are other views or other figures of its paper."""
+    published = architecture(asked["architecture"]).published if asked["paper"] else None
+    return digest_settings({**asked, "published": repr(published), "views": [view.key for view in VIEWS]})
+
+
+def look(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Build a network without memory and look at its shapes.
+
+    Args:
+        asked: ``architecture``, ``classes``, ``options``, ``frames``, ``size_px`` and ``paper``, whether its paper's figures are compared.
+
+    Returns:
+        Plain values, as JSON has them.
+    """
+    entry, frames, size_px = architecture(asked["architecture"]), asked["frames"], asked["size_px"]
+    with torch.device("meta"):
+        module = entry.build(asked["classes"], **asked["options"])
+    against = _against_paper(module, entry if asked["paper"] else None)
+    return json.loads(json.dumps({**_network_facts(entry, module, asked["classes"], frames, size_px), **against}))
+
+
+def look_at_all() -> dict[str, Any]:
+    """Look at every network that ships, by :func:`question`: what :data:`FOUND` holds."""
+    asked = [*map(_asked_of, architectures()), *map(_asked_of, checkpoints())]
+    return {question(one): look(one) for one in asked}
 
 
 def _network_facts(entry: Architecture, module: nn.Module, classes: int, frames: int, size_px: int) -> dict[str, Any]:
@@ -174,3 +227,7 @@ def counted(figures: Mapping[str, Any] | None) -> str:
     """Parameters and multiply-adds as they are published: ``"11.3 M, 4.7 G"``."""
     told = [f"{figures[key]:.4g} {unit}" for key, unit in (("params", "M"), ("gmacs", "G")) if figures[key] is not None] if figures else []
     return ", ".join(told) or "-"
+
+
+if __name__ == "__main__":
+    write_atomically(FOUND, (json.dumps(dict(sorted(look_at_all().items())), indent=1) + "\n").encode())

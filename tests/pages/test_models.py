@@ -21,18 +21,9 @@ def few(tiny_checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noq
     monkeypatch.setattr(registry.vizkit, "architectures", lambda _module=None: chosen)
 
 
-def ready(page: AppTest) -> AppTest:
-    """The page once every model is worked out."""
-    for _ in range(8):
-        page.run()
-        if all(registry._key(name) in compute.RESULTS for name in registry._names()):
-            break
-    return page.run()
-
-
 @pytest.mark.usefixtures("few")
 def test_table_says_what_every_model_costs_and_shows():
-    page = ready(open_page("models"))
+    page = open_page("models").run()
     assert not page.exception
     table = page.dataframe[0].value
     assert set(table["name"]) == {*registry._names()}
@@ -43,7 +34,7 @@ def test_table_says_what_every_model_costs_and_shows():
 
 @pytest.mark.usefixtures("few")
 def test_one_model_with_its_stages_reasons_and_card():
-    page = ready(open_page("models", looked_at="cpnet-18"))
+    page = open_page("models", looked_at="cpnet-18").run()
     assert page.selectbox(key="looked_at").value == "cpnet-18"
     views = next(frame.value for frame in page.dataframe if "view" in frame.value.columns)
     assert "no correlation block" in views.set_index("view").loc["corrnet", "there, or why not"]
@@ -55,7 +46,7 @@ def test_one_model_with_its_stages_reasons_and_card():
 
 @pytest.mark.usefixtures("few")
 def test_chosen_model_is_that_of_the_other_pages():
-    page = ready(open_page("models", looked_at="cpnet-18"))
+    page = open_page("models", looked_at="cpnet-18").run()
     next(button for button in page.button if "on the other pages" in button.label).click().run()
     assert page.session_state["model"] == "cpnet-18"
 
@@ -69,7 +60,7 @@ def give(page: AppTest, name: str, content: bytes) -> AppTest:
 @pytest.mark.usefixtures("few")
 def test_own_weights_become_a_model_of_the_session():
     network = vizkit.load_network("c2d-18", seed=7)
-    page = ready(open_page("models"))
+    page = open_page("models").run()
     box = next(box for box in page.selectbox if box.label == "Architecture")
     box.select("c2d-18")
     give(page, "mine.safetensors", save(network.module.state_dict()))
@@ -90,7 +81,7 @@ def test_own_weights_become_a_model_of_the_session():
 @pytest.mark.usefixtures("few")
 def test_own_weights_may_be_built_like_a_checkpoint_that_ships():
     shipped = vizkit.load_network("tiny")
-    page = ready(open_page("models"))
+    page = open_page("models").run()
     next(box for box in page.selectbox if box.label == "Architecture").select("tiny")
     give(page, "mine.safetensors", save(shipped.module.state_dict()))
     assert not page.error
@@ -105,7 +96,7 @@ def test_own_weights_may_be_built_like_a_checkpoint_that_ships():
 def test_own_models_are_bounded_and_any_of_them_can_be_forgotten(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(own, "MOST_MODELS", 1)
     first, second = (save(vizkit.load_network("c2d-18", seed=seed).module.state_dict()) for seed in (7, 8))
-    page = ready(open_page("models"))
+    page = open_page("models").run()
     next(box for box in page.selectbox if box.label == "Architecture").select("c2d-18")
     give(page, "first.safetensors", first)
     (name,) = page.session_state["own_networks"]
@@ -127,7 +118,7 @@ def test_own_models_are_bounded_and_any_of_them_can_be_forgotten(monkeypatch: py
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize(("name", "content"), [("junk.pt", b"no weights"), ("junk.safetensors", b"\x08\0\0\0\0\0\0\0{}"), ("bad.pth", b"")])
 def test_file_that_is_refused_is_one_sentence_with_the_visitors_name(name, content):
-    page = give(ready(open_page("models")), name, content)
+    page = give(open_page("models").run(), name, content)
     assert not page.exception
     (error,) = page.error
     assert "\n" not in error.value
@@ -137,7 +128,7 @@ def test_file_that_is_refused_is_one_sentence_with_the_visitors_name(name, conte
 
 @pytest.mark.usefixtures("few")
 def test_no_file_is_a_sentence():
-    page = ready(open_page("models"))
+    page = open_page("models").run()
     next(button for button in page.button if button.label == "Load").click().run()
     assert [error.value for error in page.error] == ["Choose a file of weights first."]
 

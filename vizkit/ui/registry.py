@@ -16,7 +16,6 @@ from vizkit.ui.page import forget_copies, guarded, link, use_model
 from vizkit.ui.state import session_box
 from vizkit.ui.words import ORIGINS, plain
 
-PAUSE_S = 0.05
 TYPES = ["safetensors", "pt", "pth", "bin", "ckpt"]
 SCORES = ("measure", "value", "95 % interval", "clips", "command")
 
@@ -24,23 +23,25 @@ Facts = Mapping[str, Any]
 
 
 def overview() -> str:
-    """Show all models as a table, worked out one by one under the visitor's eyes, and which views they have.
+    """Show all models as a table, and which views they have.
 
     Returns:
         The model whose row is chosen; the first one where none is.
     """
+    from vizkit.describe import MODEL_COLUMNS, model_row
+
     names = _names()
-    waiting = any(_key(name) not in compute.RESULTS for name in names)
-    st.fragment(_table, run_every=PAUSE_S if waiting else None)(names, waiting=waiting)
+    known = [facts(name) for name in names]
+    rows = [model_row(entry) for entry in known]
+    columns = {column: [row[place] for row in rows] for place, column in enumerate(MODEL_COLUMNS)}
+    views = {f"view {view.key}": ["yes" if entry["views"][view.key] is True else "no" for entry in known] for view in VIEWS}
+    named = {"name": st.column_config.TextColumn(width="medium", pinned=True)}
+    st.dataframe({**columns, **views}, hide_index=True, height=360, column_config=named)
     return st.selectbox("Model", names, key="looked_at", bind="query-params")
 
 
 def _names() -> tuple[str, ...]:
     return (*(entry.name for entry in vizkit.checkpoints()), *(entry.name for entry in vizkit.architectures()))
-
-
-def _key(name: str) -> compute.Key:
-    return ("facts", name, compute.card(name).get("digest", ""), vizkit.__version__)
 
 
 def facts(name: str) -> Facts:
@@ -52,27 +53,7 @@ def facts(name: str) -> Facts:
         shipped: dict[str, Checkpoint] = {entry.name: entry for entry in vizkit.checkpoints()}
         return describe_checkpoint(shipped[name]) if name in shipped else describe_architecture(architecture(name))
 
-    return compute.RESULTS.get(_key(name), describe)
-
-
-def _table(names: tuple[str, ...], *, waiting: bool) -> None:
-    """Draw what is known, and work out one model more; runs again by itself until none is left."""
-    from vizkit.describe import MODEL_COLUMNS, model_row
-
-    missing = [name for name in names if _key(name) not in compute.RESULTS]
-    if missing:
-        facts(missing[0])
-    known = [facts(name) for name in names if _key(name) in compute.RESULTS]
-    if len(missing) > 1:
-        st.progress(len(known) / len(names), f"{len(known)} of {len(names)} models worked out")
-    views = {view.key: ["yes" if entry["views"][view.key] is True else "no" for entry in known] for view in VIEWS}
-    rows = [model_row(entry) for entry in known]
-    columns = {column: [row[place] for row in rows] for place, column in enumerate(MODEL_COLUMNS)}
-    named = {"name": st.column_config.TextColumn(width="medium", pinned=True)}
-    shown = {**columns, **{f"view {key}": cells for key, cells in views.items()}}
-    st.dataframe(shown, hide_index=True, height=360, column_config=named)
-    if waiting and len(missing) < 2:
-        st.rerun()
+    return compute.RESULTS.get(("facts", name, compute.card(name).get("digest", ""), vizkit.__version__), describe)
 
 
 def details(name: str) -> None:
