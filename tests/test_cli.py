@@ -143,6 +143,14 @@ def test_analyze_without_a_block() -> None:
     assert (said.status, said.json["error"]["code"]) == (2, "switched_off")
 
 
+def test_settings_that_no_weight_depends_on_are_changed_for_a_run() -> None:
+    usual, fewer = (run("predict", CLIP, "--model", "tiny", *more, "--json").json for more in ((), ("--adjust", "res3.0.neighbors=1")))
+    assert usual["model"]["digest"] == fewer["model"]["digest"], "the weights are as they were"
+    assert usual["top"][0]["logit"] != fewer["top"][0]["logit"]
+    said = run("analyze", CLIP, *LOOK, "--adjust", "res3.0.neighbors=1", "--json")
+    assert said.json["provenance"]["arguments"]["adjust"] == {"res3.0": {"neighbors": 1}}
+
+
 def test_large_arrays_are_described() -> None:
     from vizkit.cli.views import LISTED_NUMBERS, listed
 
@@ -200,6 +208,9 @@ def test_render_a_recipe_gives_the_same_figure(tmp_path: Path) -> None:
         (("analyze", CLIP, *LOOK, "--point", "3,4"), "usage", "3,56,40"),
         (("analyze", CLIP, *LOOK, "--point", "99,4,4"), "point", "t 0..7"),
         (("analyze", CLIP, *LOOK, "--without", "res9.9"), "unknown_name", "res3.0"),
+        (("analyze", CLIP, *LOOK, "--adjust", "res3.0.neighbors=0"), "setting", "neighbors (integer 1..64"),
+        (("predict", CLIP, "--model", "tiny", "--adjust", "res3.0.head=before_max"), "fixed", "cannot be changed at run time"),
+        (("predict", CLIP, "--model", "tiny", "--adjust", "neighbors=2"), "usage", "res3.1.neighbors=2"),
         (("analyze", CLIP, *LOOK, "--out", "record.txt"), "unknown_suffix", ".npz"),
         (("render", CLIP, *LOOK, "--out", "figure.xyz"), "unknown_suffix", ".pdf"),
         (("render", CLIP, *LOOK, "--out", "no/such/folder/figure.json"), "unwritable", "no/such/folder"),

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import vizkit
 from vizkit.cli import main
+from vizkit.net.adjust import adjust
 from vizkit.recipe import Recipe, load_recipe
 from vizkit.snippets import bibtex, command_line, python_lines
 
@@ -18,12 +19,15 @@ CASES = {
     "plain": {},
     "points": {"params": {"points": [(2, 30, 20), (1, 12.5, 40)], "neighbors": 4}, "look": {"heat": False}},
     "blocks": {"without": ("res3.1",), "params": {"points": [(2, 30, 20)]}},
+    "settings of a block": {"adjust": {"res3.1": {"neighbors": 2}}, "without": ("res4.0",)},
+    "shuffled": {"sampling": {"order": "shuffled"}},
+    "frozen": {"sampling": {"order": "frozen"}},
     "window": {"sampling": {"order": "reversed", "short_side_px": 64, "crop_px": 64}},
 }
 
 
 def make(**asked: object) -> Recipe:
-    network = vizkit.load_network(MODEL)
+    network = adjust(vizkit.load_network(MODEL), asked.get("adjust", {}))  # type: ignore[arg-type]
     sampling = network.sampling.model_copy(update=asked.get("sampling", {}))  # type: ignore[call-overload]
     run = vizkit.probe(network, vizkit.world.clip_at("world:demo:4").clip, sampling=sampling, without=asked.get("without", ()))  # type: ignore[arg-type]
     spec = vizkit.figure(vizkit.analyze("cpnet", run, **asked.get("params", {})), **asked.get("look", {}))  # type: ignore[arg-type]

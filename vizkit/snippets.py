@@ -14,19 +14,22 @@ from vizkit.recipe import Recipe
 OUT = "figure.pdf"
 RECIPE = "figure.json"
 WORLD = "world:"
+ADJUST = "adjust"
+"""Among a recipe's arguments: settings of blocks that no weight depends on."""
 
 
 def command_line(recipe: Recipe, own: Sampling) -> str:
     """The command that draws a figure again.
 
-    What the command line has no words for (layers that were set, a class map laid over, arguments of the network) stands in the recipe
-    alone; the command then reads that, as ``figure.json``.
+    What the command line has no words for (layers that were set, a class map laid over, arguments of the network but for ``adjust``)
+    stands in the recipe alone; the command then reads that, as ``figure.json``.
 
     Args:
         recipe: of the figure.
         own: the network's own sampling, which need not be said.
     """
     told = [*_pairs("--set", recipe.params, params_of(module(recipe.view))), *_pairs("--look", recipe.look, None)]
+    told += _pairs("--adjust", _adjusted(recipe), None)
     told += _pairs("--sampling", _changed(recipe.sampling, own), None)
     if not _plain(recipe) or None in told:
         clip = [] if recipe.clip.name.startswith(WORLD) else ["--clip", _file(recipe.clip.name)]
@@ -46,7 +49,7 @@ def python_lines(recipe: Recipe, own: Sampling) -> str:
     """
     name = recipe.clip.name
     opened = f"vizkit.world.clip_at({name!r}).clip" if name.startswith(WORLD) else f"vizkit.open_clip({name!r})"
-    if recipe.class_map is not None or recipe.layers or "adjust" in recipe.arguments:
+    if recipe.class_map is not None or recipe.layers:
         lines = [f"clip = {opened}", f'figure = vizkit.load_recipe("{RECIPE}").run(clip)', f'vizkit.render(figure, "{OUT}")']
         return "\n".join(["import vizkit", "", *lines, ""])
     sampled, changed = "", _changed(recipe.sampling, own)
@@ -54,14 +57,18 @@ def python_lines(recipe: Recipe, own: Sampling) -> str:
         sampled = f", sampling=network.sampling.model_copy(update={changed!r})"
     without = f", without={recipe.without!r}" if recipe.without else ""
     params = _arguments(_said(recipe.params, params_of(module(recipe.view))))
+    arguments = {name: value for name, value in recipe.arguments.items() if name != ADJUST}
+    adjusted = [f"network = adjust(network, {recipe.arguments[ADJUST]!r})"] if ADJUST in recipe.arguments else []
     lines = [
         f"clip = {opened}",
-        f"network = vizkit.load_network({recipe.model!r}{_arguments(recipe.arguments)})",
+        f"network = vizkit.load_network({recipe.model!r}{_arguments(arguments)})",
+        *adjusted,
         f"run = vizkit.probe(network, clip{sampled}{without})",
         f"result = vizkit.analyze({recipe.view!r}, run{params})",
         f'vizkit.render(vizkit.figure(result{_arguments(recipe.look)}), "{OUT}")',
     ]
-    return "\n".join(["import vizkit", "", *lines, ""])
+    imported = ["from vizkit.net.adjust import adjust"] if adjusted else []
+    return "\n".join(["import vizkit", *imported, "", *lines, ""])
 
 
 def bibtex(view: str) -> str:
@@ -76,7 +83,13 @@ def _file(name: str) -> str:
 
 
 def _plain(recipe: Recipe) -> bool:
-    return recipe.class_map is None and not recipe.layers and not recipe.arguments
+    return recipe.class_map is None and not recipe.layers and recipe.arguments.keys() <= {ADJUST}
+
+
+def _adjusted(recipe: Recipe) -> dict[str, Any]:
+    """Run-time settings of blocks that were changed, as ``--adjust`` names them."""
+    changes: Mapping[str, Mapping[str, Any]] = recipe.arguments.get(ADJUST, {})
+    return {f"{block}.{name}": value for block, values in changes.items() for name, value in values.items()}
 
 
 def _said(values: Mapping[str, Any], kind: type[Settings]) -> dict[str, Any]:

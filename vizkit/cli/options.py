@@ -55,6 +55,12 @@ sampling = click.option(
 )
 """Option ``--sampling``."""
 
+adjust = click.option(
+    "--adjust", "changes", type=PairType(), multiple=True,
+    help="Change a setting of a block that no weight depends on, e.g. res3.1.neighbors=2. Repeatable.",
+)  # fmt: skip
+"""Option ``--adjust``."""
+
 
 def view_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of a view: what is computed."""
@@ -67,6 +73,20 @@ def view_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def load(model: str, changes: Pairs) -> Network:
+    """The network with the changes of ``--adjust``."""
+    from vizkit.checkpoint import load_network
+    from vizkit.net.adjust import adjust
+
+    told: dict[str, dict[str, str]] = {}
+    for place, value in changes:
+        block, _, name = place.rpartition(".")
+        if not block:
+            raise click.UsageError(f"--adjust {place}={value} names no block: say BLOCK.SETTING=VALUE, such as res3.1.neighbors=2.")
+        told.setdefault(block, {})[name] = value
+    return adjust(load_network(model), told)
 
 
 def params_of(settings: Pairs, points: tuple[Point, ...]) -> dict[str, Any]:

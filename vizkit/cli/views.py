@@ -27,21 +27,21 @@ LISTED_NUMBERS = 1 << 20
 @click.argument("clip")
 @options.model
 @click.option("--top", default=5, show_default=True, type=click.IntRange(1), help="Number of labels.")
+@options.adjust
 @options.sampling
 @as_json
-def predict(clip: str, model: str, top: int, sampling: options.Pairs, as_json: bool) -> None:
+def predict(clip: str, model: str, top: int, changes: options.Pairs, sampling: options.Pairs, as_json: bool) -> None:
     """Say what a network takes CLIP for.
 
     CLIP is a video, a folder or zip of pictures, a .npy or .npz array, or a synthetic clip such as world:demo:12.
     """
-    from vizkit.checkpoint import load_network
     from vizkit.clip import sample
     from vizkit.net.network import fix_threads
     from vizkit.net.probe import predict as predict_clip
     from vizkit.pipeline import open_source
 
     video, _ = open_source(clip)
-    network = load_network(model)
+    network = options.load(model, changes)
     sampled = sample(video, options.sampling_of(network, sampling))
     rows = predict_clip(sampled, network).top(top)
     if as_json:
@@ -69,6 +69,7 @@ def predict(clip: str, model: str, top: int, sampling: options.Pairs, as_json: b
 @options.model
 @click.option("--view", required=True, metavar="V", help="What to look at, e.g. cpnet.")
 @options.view_options
+@options.adjust
 @options.sampling
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the record's arrays as NPZ.")
 @as_json
@@ -79,6 +80,7 @@ def analyze(
     settings: options.Pairs,
     points: tuple[options.Point, ...],
     without: tuple[str, ...],
+    changes: options.Pairs,
     sampling: options.Pairs,
     out: Path | None,
     as_json: bool,
@@ -89,7 +91,7 @@ def analyze(
 
     if out is not None and out.suffix.lower() != ".npz":
         raise SettingError(f"{out.name}: the arrays are written as .npz; name the file so.", code="unknown_suffix")
-    result, truth = _look(clip, model, view, options.params_of(settings, points), without, sampling)
+    result, truth = _look(clip, model, view, options.params_of(settings, points), without, changes, sampling)
     if out is not None:
         write_figure(draw(result), out)
     score = judge(result, truth)
@@ -117,6 +119,7 @@ def analyze(
 @click.option("--view", metavar="V", help="What to look at, e.g. cpnet.")
 @options.view_options
 @click.option("--look", type=options.PairType(), multiple=True, help="How it is drawn, e.g. heat=false. Repeatable.")
+@options.adjust
 @options.sampling
 @click.option("--clip", metavar="CLIP", help="The clip of a recipe.")
 @click.option("--venue", metavar="NAME", help="Width of the page, e.g. cvpr-column; an unknown name lists the known ones.")
@@ -162,6 +165,7 @@ def _from_clip(
     settings: options.Pairs,
     points: tuple[options.Point, ...],
     without: tuple[str, ...],
+    changes: options.Pairs,
     look: options.Pairs,
     sampling: options.Pairs,
 ) -> FigureSpec:
@@ -171,23 +175,22 @@ def _from_clip(
         raise click.UsageError("--clip belongs to a recipe; here the first argument is the clip.")
     if model is None or view is None:
         raise click.UsageError("Rendering a clip needs --model and --view.")
-    result, _ = _look(source, model, view, options.params_of(settings, points), without, sampling)
+    result, _ = _look(source, model, view, options.params_of(settings, points), without, changes, sampling)
     return draw(result, **options.look_of(look))
 
 
 def _look(
-    clip: str, model: str, view: str, params: dict[str, Any], without: tuple[str, ...], sampling: options.Pairs
+    clip: str, model: str, view: str, params: dict[str, Any], without: tuple[str, ...], changes: options.Pairs, sampling: options.Pairs
 ) -> tuple[ViewResult, Truth | None]:
     """Open, load, probe, analyze."""
     from vizkit.catalog import module
-    from vizkit.checkpoint import load_network
     from vizkit.net.probe import probe
     from vizkit.pipeline import analyze as analyze_run
     from vizkit.pipeline import open_source
 
     module(view)
     video, truth = open_source(clip)
-    network = load_network(model)
+    network = options.load(model, changes)
     run = probe(network, video, sampling=options.sampling_of(network, sampling), without=without)
     return analyze_run(view, run, **params), truth
 
