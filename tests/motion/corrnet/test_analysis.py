@@ -13,8 +13,18 @@ import torch
 from vizkit.checkpoint import load_network
 from vizkit.contracts import Sampling
 from vizkit.errors import NotAvailableError, SettingError
-from vizkit.motion.corrnet.analysis import FilterGrid, Params, analyze, find_peaks, mean_direction, respond, strongest_match, unavailable
-from vizkit.motion.corrnet.module import CorrelationOperator
+from vizkit.motion.corrnet.analysis import (
+    FilterGrid,
+    Params,
+    analyze,
+    correlation_blocks,
+    find_peaks,
+    mean_direction,
+    respond,
+    strongest_match,
+    unavailable,
+)
+from vizkit.motion.corrnet.module import CorrelationBlock, CorrelationOperator
 from vizkit.net.network import Network
 from vizkit.net.probe import ProbedRun, probe
 from vizkit.world import WorldClip, clip
@@ -169,6 +179,25 @@ def test_the_most_active_channel_responds_unless_another_is_named(run: ProbedRun
     learned = analyze(run, Params(channel=3, response="learned"))
     assert learned.response.min() < 0 < learned.response.max()
     assert result.response.min() >= 0
+
+
+def test_another_channel_or_order_correlates_nothing_again_and_says_what_a_fresh_run_says(
+    run: ProbedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, calls = replace(run), []
+    correlate = CorrelationBlock.correlate
+    monkeypatch.setattr(CorrelationBlock, "correlate", lambda block, features: calls.append(1) or correlate(block, features))
+    analyze(again, Params())
+    asked = Params(channel=3, response="learned", sort="activity", first=1)
+    other = analyze(again, asked)
+    assert len(calls) == 1
+    fresh = analyze(replace(run), asked)
+    assert len(calls) == 2
+    for name, values in fresh.arrays().items():
+        assert np.array_equal(values, other.arrays()[name], equal_nan=values.dtype.kind == "f"), name
+    deeper = next(name for name in correlation_blocks(run.network) if name != other.block)
+    assert analyze(again, Params(block=deeper)).block == deeper
+    assert len(calls) == 3
 
 
 def test_deeper_blocks_have_the_clips_length_at_their_depth(run: ProbedRun) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -168,9 +169,7 @@ def analyze(run: ProbedRun, params: Params) -> FilterGrid:
     block, tap = run.block(name), run.taps[name]
     assert isinstance(block, CorrelationBlock)  # noqa: S101
     with torch.no_grad():
-        features = block.reduce(tap.before[None])
-        filters = block.operator.filters_for(features.shape[2]).float()
-        match = strongest_match(block.correlate(features), block.operator)[0]
+        features, filters, match_xy = _kept_steps(run, name, block, tap.before)
         weights = filters.cpu().numpy()
         peaks = find_peaks(weights, block.operator.dilation)
         activity = weights.std((0, 2, 3))
@@ -187,7 +186,7 @@ def analyze(run: ProbedRun, params: Params) -> FilterGrid:
         shown=_shown(params, activity, length, angle),
         channel=channel,
         response=response.cpu().numpy(),
-        match_xy=match.cpu().numpy(),
+        match_xy=match_xy,
         dilation_cells=block.operator.dilation,
         initial=0.0 if block.operator.filtered and block.operator.initial == "kaiming" else 1.0,
         grid=grid,
@@ -198,6 +197,31 @@ def analyze(run: ProbedRun, params: Params) -> FilterGrid:
         notes=_notes(run, block.operator, grid, np.isnan(peaks[..., 0])),
         provenance=replace(run.provenance, view="corrnet", params=params.model_dump()),
     )
+
+
+class _Steps(NamedTuple):
+    """What a block works out on its way, whatever is shown of it."""
+
+    features: torch.Tensor
+    """[1, C, T, H, W] what the operator is given."""
+    filters: torch.Tensor
+    """[T, C, P, P] for the clip's frames."""
+    match_xy: Floats
+    """[T, H, W, 2] the displacement with the largest output."""
+
+
+_KEPT: WeakKeyDictionary[ProbedRun, tuple[str, _Steps]] = WeakKeyDictionary()
+
+
+def _kept_steps(run: ProbedRun, name: str, block: CorrelationBlock, before: torch.Tensor) -> _Steps:
+    """The steps of a block; those of a run's last block are kept, as another channel or order correlates nothing anew."""
+    kept = _KEPT.get(run)
+    if kept is None or kept[0] != name:
+        features = block.reduce(before[None])
+        match = strongest_match(block.correlate(features), block.operator)[0]
+        kept = name, _Steps(features, block.operator.filters_for(features.shape[2]).float(), match.cpu().numpy())
+        _KEPT[run] = kept
+    return kept[1]
 
 
 def _default_block(run: ProbedRun) -> str:
