@@ -63,6 +63,14 @@ def test_prediction_over_time_comes_window_by_window_and_stops_with_its_switch()
     assert not components(page, "vizkit_timeline")[0]["windows"]
 
 
+def test_prediction_over_time_says_beforehand_how_long_it_takes_where_passes_were_measured(monkeypatch):
+    monkeypatch.setattr(compute, "pass_seconds", lambda _name, _frames, passes=1: None)
+    page = uploaded("clip", seed=2)
+    assert "that are not known yet" not in words(page)
+    monkeypatch.setattr(compute, "pass_seconds", lambda _name, _frames, passes=1: 3.0 * passes)
+    assert "About 35 s for the 12 that are not known yet." in words(page.run())
+
+
 def test_model_that_cannot_look_at_a_window_says_so_once(monkeypatch):
     from vizkit.errors import SettingError
 

@@ -120,8 +120,10 @@ def test_leaving_proposals_out_is_asked_for_kept_and_never_run_by_the_way(monkey
     own = rest._pass
     monkeypatch.setattr(rest, "_pass", lambda run, block, outputs, start: passes.append(len(outputs)) or own(run, block, outputs, start))
     monkeypatch.setattr(compute, "RESULTS", compute.Results())
+    monkeypatch.setattr(compute, "pass_seconds", lambda _name, _frames, passes=1: 100.0 * passes)
     page = cpnet_page(p="1,20,30;2,40,12")
     assert not passes
+    assert " min; the result is kept." in words(page), "how long, before it is asked for"
     assert "passes of the network, from the stage before the block on" in words(page)
     page.button(key="leave_out").click().run()
     assert not page.exception

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from tests.pages.parts import TIMEOUT_S, components, open_page, words
 from vizkit.ui import appearance, compute
 from vizkit.ui.appearance import FITS, FITTING
+from vizkit.ui.pace import Pace
 
 
 def pwtp_page(**query: str) -> AppTest:
@@ -93,6 +94,29 @@ def test_a_fit_shows_progress_and_its_result_and_can_be_forgotten() -> None:
     assert "trained on this clip alone, 5 steps" in words(page)
     page.button(key="pwtp_forget").click().run()
     assert figures(page)[0]["digest"] == before
+
+
+def test_a_fit_says_how_long_it_takes_where_one_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(appearance, "PACE", Pace())
+    page = pwtp_page()
+    assert "without labels." in words(page)
+    page.number_input(key="pwtp_steps").set_value(2).run()
+    page.button(key="pwtp_fit").click().run()
+    page = finished(page)
+    each = appearance.PACE.seconds(("fit", "tiny"), 1)
+    assert each is not None
+    appearance.PACE.note(("fit", "tiny"), 1, 2 * 1e-5 - each)
+    page.button(key="pwtp_forget").click().run()
+    page.number_input(key="pwtp_steps").set_value(200).run()
+    assert "without labels, in about 2 min." in words(page), "200 steps of 4 x 64 x 64 x 3 values"
+
+
+def test_what_is_left_of_a_fit_is_told_by_the_steps_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitting = appearance.Fitting(("a fit",), 100, began_s=10.0)
+    monkeypatch.setattr(appearance.time, "monotonic", lambda: 16.0)
+    assert fitting.left_s is None
+    fitting.report(25, 0.5)
+    assert fitting.left_s == 18.0
 
 
 def test_stop_keeps_what_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:

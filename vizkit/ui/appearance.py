@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from vizkit.contracts import Settings
 from vizkit.pipeline import open_source
 from vizkit.ui import compute, jobs
 from vizkit.ui.controls import changed, settings_controls
+from vizkit.ui.pace import PACE, about
 from vizkit.ui.page import Scene, caught
 from vizkit.ui.panels import Choice
 
@@ -61,6 +63,18 @@ class Fitting:
     """Why there is no result, if there is none."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set by the button."""
+    began_s: float = math.nan
+    """When the first step began, on the monotonic clock."""
+
+    @property
+    def taken_s(self) -> float:
+        """Seconds since the first step began."""
+        return time.monotonic() - self.began_s
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that the other steps take at the pace of those taken; None before the first."""
+        return self.taken_s / self.step * (self.steps - self.step) if self.step else None
 
     def report(self, step: int, enopr: float) -> bool:
         """Take note of a step; says whether to go on."""
@@ -159,7 +173,8 @@ def _fitted(scene: Scene, params: Settings) -> int:
         st.button(
             "Fit to this clip", key=f"{PREFIX}fit", on_click=_start, args=(scene, params, key, steps), icon=":material/model_training:"
         )
-        st.caption("Trains the projection on this clip alone, without labels.")
+        took = about(PACE.seconds(_pace(scene), steps * scene.frames.frames.size))
+        st.caption(f"Trains the projection on this clip alone, without labels{f', in {took}' if took else ''}.")
     return 0
 
 
@@ -186,11 +201,22 @@ def _fit(fitting: Fitting, scene: Scene, params: Any) -> None:
     def fail(sentence: str) -> None:
         fitting.said = sentence
 
+    def job() -> None:
+        run = compute.run(scene.model, scene.frames)
+        fitting.began_s = time.monotonic()
+        fit(run, params, fitting.report)
+        PACE.note(_pace(scene), fitting.step * scene.frames.frames.size, fitting.taken_s)
+
     try:
         with caught(fail):
-            jobs.Queue().run(lambda: fit(compute.run(scene.model, scene.frames), params, fitting.report), limit_s=math.inf)
+            jobs.Queue().run(job, limit_s=math.inf)
     finally:
         fitting.ended = True
+
+
+def _pace(scene: Scene) -> tuple[str, ...]:
+    """The kind of work that fits are, by which later ones are told."""
+    return "fit", scene.model
 
 
 def _end(fitting: Fitting, fits: dict[compute.Key, int]) -> None:
@@ -210,5 +236,6 @@ def _progress(fitting: Fitting) -> None:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         said = f"step {fitting.step} of {fitting.steps}, ENoPR {fitting.enopr:.3f}" if fitting.step else "starting …"
+        said += f", {left} left" if (left := about(fitting.left_s)) else ""
         st.progress(fitting.step / fitting.steps, text=said, width=3 * CONTROL_PX)
         st.button("Stop", key=f"{PREFIX}stop", on_click=fitting.stop.set, icon=":material/stop:")

@@ -13,6 +13,7 @@ from vizkit.contracts import Prediction, Sampling
 from vizkit.ui import compute, state
 from vizkit.ui.page import Scene, caught, guarded
 from vizkit.ui.timeline import Line, timeline, timeline_payload
+from vizkit.ui.waiting import passes_take
 from vizkit.ui.words import clip_line, plain
 
 LINES = 3
@@ -32,13 +33,25 @@ def clip_bar(scene: Scene) -> None:
             return
         slot, windows = st.container(), _windows(scene)
         words = f"Prediction over time: {len(windows)} windows, a forward pass each"
-        windows = windows if windows and st.toggle(words, key="over_time", bind="query-params") else ()
+        with st.container(horizontal=True, vertical_alignment="center"):
+            wanted = bool(windows) and st.toggle(words, key="over_time", bind="query-params")
+            if not wanted:
+                _say_time(scene, windows)
+        windows = windows if wanted else ()
         sentence = _given_up(scene) if windows else ""
         if sentence:
             st.error(sentence, icon=":material/error:")
         waiting = not sentence and any(found is None for found in _said(scene, windows))
         with slot:
             st.fragment(_timeline, run_every=PAUSE_S if waiting else None)(scene, windows, waiting=waiting)
+
+
+def _say_time(scene: Scene, windows: Sequence[Sampling]) -> None:
+    """Say how long it takes to ask about all windows, where that was measured."""
+    missing = sum(found is None for found in _said(scene, windows))
+    took = passes_take(scene.model, scene.frames, missing) if missing else ""
+    if took:
+        st.caption(f"{took.capitalize()} for the {missing} that are not known yet.")
 
 
 def _windows(scene: Scene) -> tuple[Sampling, ...]:

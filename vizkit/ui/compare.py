@@ -23,6 +23,7 @@ from vizkit.ui.points import point_bar
 from vizkit.ui.sides import NAMES, Side, Wanted
 from vizkit.ui.switchboard import switchboard
 from vizkit.ui.view_settings import takes_points, view_settings
+from vizkit.ui.waiting import waiting_words
 from vizkit.ui.words import SYNTHETIC_MODEL, plain
 
 if TYPE_CHECKING:
@@ -299,9 +300,9 @@ def _wait(scene: Scene, wanted: Wanted, *, wipe: bool) -> None:
 
 
 def _waiting(wanted: Wanted) -> str:
-    """Say what is computed, and how much where that takes a while."""
+    """Say what is computed, and what that takes."""
     missing = {side.key: side for side in wanted.sides if side.key not in compute.RESULTS}
-    return panels.cost_words([(side.model, side.frames) for side in missing.values()])
+    return waiting_words([(side.model, side.frames) for side in missing.values()])
 
 
 # --------------------------------------------------------------------------------------------- below the picture

@@ -8,9 +8,11 @@ from __future__ import annotations
 import gc
 import json
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +23,7 @@ from vizkit.catalog import MODULES, architecture
 from vizkit.contracts import Prediction, ReceptiveField, SampledClip, Sampling, Settings, VideoClip
 from vizkit.errors import SettingError
 from vizkit.ui import jobs
+from vizkit.ui.pace import PACE
 
 if TYPE_CHECKING:
     from vizkit.checkpoint import Checkpoint
@@ -33,6 +36,8 @@ Made = TypeVar("Made")
 LIMIT_BYTES = 10**9
 MANY_PIXELS = 4_000_000
 """From here on a page asks whether there is memory for a pass."""
+LARGE_GMACS = 20
+"""From here on a page says what a pass takes before any was measured."""
 
 
 def size_of(value: Any) -> int:
@@ -108,6 +113,9 @@ class Results:
 
 RESULTS = Results()
 """Of all sessions: equal clips and settings share their results."""
+
+LARGE = ("pass", "large")
+"""Passes of large networks, whichever: their pace is told by multiply-adds."""
 
 OWN: WeakValueDictionary[str, Network] = WeakValueDictionary()
 """Networks with visitors' own weights, by a name that holds the weights' digest; the sessions that brought them keep them alive."""
@@ -210,6 +218,35 @@ def gmacs(name: str, frames: SampledClip) -> float:
     return RESULTS.get(("gmacs", *_model_key(name), str(frames.frames.shape)), count)
 
 
+def is_large(name: str, frames: SampledClip) -> bool:
+    """Whether a forward pass is much work; shipped checkpoints are small."""
+    return name not in checkpoint_names() and gmacs(name, frames) >= LARGE_GMACS
+
+
+@contextmanager
+def timed_pass(name: str, frames: SampledClip) -> Iterator[None]:
+    """Measure a forward pass, by which later ones are told; one that fails or is given up is not measured."""
+    began_s = time.monotonic()
+    yield
+    taken_s = time.monotonic() - began_s
+    PACE.note(("pass", *_model_key(name)), frames.frames.size, taken_s)
+    if is_large(name, frames):
+        PACE.note(LARGE, gmacs(name, frames), taken_s)
+
+
+def was_timed(name: str) -> bool:
+    """Whether a pass of this network was measured."""
+    return PACE.seconds(("pass", *_model_key(name)), 1) is not None
+
+
+def pass_seconds(name: str, frames: SampledClip, passes: int = 1) -> float | None:
+    """How long forward passes take: at the pace of this network's own, else that of large ones; None where none was measured."""
+    own = PACE.seconds(("pass", *_model_key(name)), passes * frames.frames.size)
+    if own is not None or not is_large(name, frames):
+        return own
+    return PACE.seconds(LARGE, passes * gmacs(name, frames))
+
+
 def run_key(name: str, frames: SampledClip) -> Key:
     """The key of one forward pass."""
     return ("run", *_model_key(name), frames.digest, frames.name, settings_key(frames.sampling), vizkit.__version__)
@@ -242,7 +279,8 @@ def run(name: str, frames: SampledClip) -> ProbedRun:
 
     def make() -> ProbedRun:
         check_memory(network(name), frames)
-        return vizkit.probe(network(name), frames)
+        with timed_pass(name, frames):
+            return vizkit.probe(network(name), frames)
 
     return RESULTS.get(run_key(name, frames), make)
 
@@ -262,7 +300,8 @@ def prediction(name: str, clip: VideoClip, sampling: Sampling) -> Prediction:
     def make() -> Prediction:
         frames = vizkit.sample(clip, sampling)
         check_memory(network(name), frames)
-        return vizkit.predict(frames, network(name))
+        with timed_pass(name, frames):
+            return vizkit.predict(frames, network(name))
 
     return RESULTS.get(prediction_key(name, clip, sampling), make)
 

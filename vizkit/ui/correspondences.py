@@ -15,6 +15,7 @@ from vizkit.ui import compute, panels, state
 from vizkit.ui.controls import settings_controls
 from vizkit.ui.page import Scene
 from vizkit.ui.panels import Choice, Picture
+from vizkit.ui.waiting import passes_take
 from vizkit.ui.words import plain
 
 if TYPE_CHECKING:
@@ -118,10 +119,11 @@ def _cost(scene: Scene, winners: int) -> str:
     """What leaving out the proposals that won a channel takes."""
     if not winners:
         return "No proposal wins a channel here: leaving one out changes nothing."
+    took = f", {told}" if (told := passes_take(scene.model, scene.frames, winners + 1)) else ""
     cost = (winners + 1) * compute.gmacs(scene.model, scene.frames)
     return (
         f"What does the network say without it? {winners + 1} passes of the network, from the stage before the block on: at most "
-        f"{cost:.1f} billion multiply-adds; the result is kept."
+        f"{cost:.1f} billion multiply-adds{f', {took}' if took else ''}; the result is kept."
     )
 
 

@@ -16,20 +16,18 @@ from vizkit.figure.layers import dress
 from vizkit.figure.spec import FigureSpec, ImageLayer, Panel, Table
 from vizkit.harmless import cell, visible
 from vizkit.pipeline import draw, lay_over
-from vizkit.ui import class_map, compute, jobs, layer_looks, state
+from vizkit.ui import class_map, compute, layer_looks, state
 from vizkit.ui.measured import measured
 from vizkit.ui.page import Scene, caught, guarded, sample_neighbours, use_model
 from vizkit.ui.player import Pick, PlayerLayout, figure_payload, player
 from vizkit.ui.points import point_bar
+from vizkit.ui.waiting import waiting_words
 from vizkit.ui.words import ORIGINS, SYNTHETIC_MODEL, plain
 
 if TYPE_CHECKING:
     from vizkit.net.network import Network
 
 TOP = 5
-COMPUTING = "computing …"
-HEAVY_GMACS = 20
-"""From here on a page says that a run takes a while."""
 
 
 # --------------------------------------------------------------------------------------------- the clip
@@ -342,24 +340,9 @@ def say_failed(sentence: str, key: str) -> None:
 
 
 def _waiting(scene: Scene) -> str:
-    """Say that something is being computed, and how much where that takes a while."""
+    """Say that something is being computed, and what the network takes for it."""
     at_hand = not compute.has_network(scene.model) or compute.run_key(scene.model, scene.frames) in compute.RESULTS
-    return cost_words([] if at_hand else [(scene.model, scene.frames)])
-
-
-def cost_words(runs: Sequence[tuple[str, SampledClip]]) -> str:
-    """Say that something is being computed, and how much where that takes a while; shipped checkpoints are small.
-
-    Args:
-        runs: model and frames of the forward passes that are needed.
-    """
-    large = [(name, frames) for name, frames in runs if name not in compute.checkpoint_names()]
-    cost = sum(compute.gmacs(name, frames) for name, frames in large)
-    names = " and ".join(dict.fromkeys(name for name, _ in large))
-    ahead = jobs.LINE.ahead
-    first = f"{COMPUTING} {ahead} jobs of others come first." if ahead else COMPUTING
-    words = f"{first} {names} takes {cost:.0f} billion multiply-adds for this clip: many seconds without a GPU"
-    return words if cost >= HEAVY_GMACS else first
+    return waiting_words([] if at_hand else [(scene.model, scene.frames)])
 
 
 def account(shown: Picture, *further: Picture | None) -> None:

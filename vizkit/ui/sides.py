@@ -54,7 +54,8 @@ class Side:
 
         def make() -> ProbedRun:
             compute.check_memory(self.network(), self.frames)
-            return vizkit.probe(self.network(), self.frames, without=self.without)
+            with compute.timed_pass(self.model, self.frames):
+                return vizkit.probe(self.network(), self.frames, without=self.without)
 
         return compute.RESULTS.get(self.key, make)
 
