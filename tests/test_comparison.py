@@ -15,6 +15,7 @@ from vizkit.contracts import Prediction
 from vizkit.errors import SettingError
 from vizkit.figure.beside import beside, common_limits
 from vizkit.figure.difference import Difference, difference
+from vizkit.figure.layers import dress
 from vizkit.figure.spec import ColorBarKey, FigureSpec, HeatLayer, ImageLayer, LegendKey, LinkLayer, MotionLayer, Panel, WheelKey
 from vizkit.net.adjust import adjust, adjustable, fixed
 from vizkit.net.network import Network
@@ -196,6 +197,32 @@ def test_results_are_drawn_on_one_scale_that_their_recipes_keep(network: Network
     free = compare(first, second, look={"arrows": False}, locked=False)
     assert not free.one_scale
     assert {key.label[:2] for key in free.spec.keys if isinstance(key, ColorBarKey)} == {"A:", "B:", "fe"}
+
+
+def test_class_maps_lie_over_both_on_one_raw_scale_that_their_recipes_keep(network: Network, frames: Any):
+    one, other = vizkit.probe(network, frames), vizkit.probe(network, frames, without="res3.1")
+    first, second = (vizkit.analyze("cpnet", run, block="res4.0") for run in (one, other))
+    over = tuple(vizkit.analyze("gradcam", run, target=2) for run in (one, other))
+    tops = [float(result.values.max()) for result in over]
+    assert min(tops) > 0
+    assert tops[0] != tops[1]
+    plain, found = compare(first, second), compare(first, second, over=over)
+    bars = [[key for key in spec.keys if isinstance(key, ColorBarKey) and key.label.startswith("Grad-CAM")] for spec in found.sides]
+    assert [[bar.limits for bar in side] for side in bars] == [[(0.0, max(tops))]] * 2
+    (joint,) = (key for key in found.spec.keys if isinstance(key, ColorBarKey) and key.label.startswith("Grad-CAM"))
+    assert joint.note == "one scale for A and B; raw values"
+    for name, result in zip("AB", over, strict=True):
+        laid = [layer.values for panel in found.spec.panels if panel.side == name for layer in panel.layers if layer.name == joint.label]
+        assert max(float(values.max()) for values in laid) == pytest.approx(float(result.values.max()))
+    apart = [[panel.layers[1].values for panel in made.spec.panels if panel.side.startswith("B ")] for made in (plain, found)]
+    assert np.array_equal(*apart), "what is subtracted stays the picture's own"
+    again = Recipe.parse(**found.sides[1].recipe).run(vizkit.world.clip(3, side_px=48, frames=4).clip, network=network)
+    exported = dress(found.sides[1], {})
+    assert (again.keys, again.caption) == (exported.keys, exported.caption)
+    free = compare(first, second, locked=False, over=over)
+    assert not free.one_scale
+    own = {key.label: key.limits for key in free.spec.keys if isinstance(key, ColorBarKey)}
+    assert [own[f"{name}: {joint.label}"] for name in "AB"] == [(0.0, top) for top in tops]
 
 
 def test_two_views_are_no_comparison_and_other_weights_have_no_unit_in_common(network: Network, frames: Any):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from vizkit.errors import SettingError
 from vizkit.figure.beside import Limits, beside, common_limits, scales
 from vizkit.figure.difference import Difference, difference
 from vizkit.figure.spec import FigureSpec, Table
-from vizkit.pipeline import draw
+from vizkit.pipeline import draw, lay_over
 
 OTHER_FRAMES = "The two sides show different frames: at one place they have different things, so a difference means nothing."
 
@@ -42,6 +42,7 @@ def compare(
     names: tuple[str, str] = ("A", "B"),
     locked: bool = True,
     apart: bool = True,
+    over: tuple[ViewResult, ViewResult] | None = None,
 ) -> Comparison:
     """Draw two results of one view beside each other.
 
@@ -53,6 +54,7 @@ def compare(
         names: what the sides are called in headings, keys and captions.
         locked: draw both on the scales that hold the values of both; otherwise each on its own.
         apart: add the difference.
+        over: results of the view ``gradcam``, to be laid over the frames of each side in raw values.
 
     Raises:
         SettingError: results of two views, or an unknown look.
@@ -67,12 +69,19 @@ def compare(
         sides = [draw(result, **own, **shared) for result, own in zip((one, other), looks, strict=True)]
     found = _why_not(one, other, looks[0]) or difference(*sides, names=names)
     drawn = found if apart and isinstance(found, Difference) else None
+    first, second = _laid_over(sides, over, locked=locked) if over else sides
     return Comparison(
-        spec=beside(sides[0], sides[1], names=names, apart=drawn),
-        sides=(sides[0], sides[1]),
+        spec=beside(first, second, names=names, apart=drawn),
+        sides=(first, second),
         no_difference=found if isinstance(found, str) else "",
-        one_scale=_agree(scales(sides[0]), scales(sides[1])),
+        one_scale=_agree(scales(first), scales(second)),
     )
+
+
+def _laid_over(sides: Sequence[FigureSpec], over: tuple[ViewResult, ViewResult], *, locked: bool) -> list[FigureSpec]:
+    """Both pictures with their class maps, up to the larger of both maxima or each up to its own; a map without one is a note alone."""
+    tops = [float(result.arrays()["values"].max()) for result in over]
+    return [lay_over(spec, result, max(tops) if locked else top) for spec, result, top in zip(sides, over, tops, strict=True)]
 
 
 def _as_look(view: str, limits: Limits) -> dict[str, Any]:

@@ -84,14 +84,15 @@ def draw(result: ViewResult, **look: Any) -> FigureSpec:
     return replace(spec, recipe=recipe_of(result.provenance, look).model_dump(mode="json"))
 
 
-def lay_over(spec: FigureSpec, attention: ViewResult) -> FigureSpec:
+def lay_over(spec: FigureSpec, attention: ViewResult, limit: float | None = None) -> FigureSpec:
     """Lay a class map over the frames of a figure, as one more layer with its own bar and words.
 
     Args:
         spec: the figure of any view.
         attention: the result of the view ``gradcam`` on the same frames.
+        limit: raw value of the last colour, for one scale over several networks; None for parts of the map's largest value.
     """
-    laid: FigureSpec = resolve(CLASS_MAP)(spec, attention)
+    laid: FigureSpec = resolve(CLASS_MAP)(spec, attention, limit)
     return laid
 
 

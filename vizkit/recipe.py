@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vizkit.net.network import Network
 
 
-LATER = ("class_map", "layers")
+LATER = ("class_map", "class_map_limit", "layers")
 """Fields of :class:`Recipe` that its first form did not have."""
 
 
@@ -57,6 +57,8 @@ class Recipe(Settings):
     """How it is drawn."""
     class_map: dict[str, Any] | None = None
     """Parameters of the Grad-CAM that is laid over its frames, if there is one."""
+    class_map_limit: float | None = None
+    """Raw value of its last colour; None for parts of its largest value."""
     layers: dict[str, LayerLook] = {}
     """What a reader has set for its layers, by their names."""
 
@@ -65,7 +67,7 @@ class Recipe(Settings):
         """Fields that came later are left out where they are empty: recipes of what needs none of them stay as they were."""
         values: dict[str, Any] = dump(self)
         layers = {name: look.model_dump(mode="json", exclude_defaults=True) for name, look in self.layers.items()}
-        later = {} if self.class_map is None else {"class_map": self.class_map}
+        later = {name: values[name] for name in ("class_map", "class_map_limit") if values[name] is not None}
         return {**{name: value for name, value in values.items() if name not in LATER}, **later, **({"layers": layers} if layers else {})}
 
     def run(self, clip: VideoClip | None = None, *, network: Network | None = None) -> FigureSpec:
@@ -96,7 +98,7 @@ class Recipe(Settings):
         run = probe(network, clip, sampling=self.sampling, without=self.without)
         spec = draw(analyze(self.view, run, **self.params), **self.look)
         if self.class_map is not None:
-            spec = lay_over(spec, analyze("gradcam", run, **self.class_map))
+            spec = lay_over(spec, analyze("gradcam", run, **self.class_map), self.class_map_limit)
         spec = dress(spec, self.layers)
         notes = []
         if clip.digest != self.clip.digest:

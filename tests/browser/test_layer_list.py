@@ -14,7 +14,7 @@ from tests.ui.figures import figure, motion
 from vizkit.contracts import Grid, ReceptiveField, SampledClip, Sampling, Window
 from vizkit.figure.layers import LayerLook, dress
 from vizkit.figure.spec import ColorBarKey, FigureSpec, HeatLayer, ImageLayer, Panel, WheelKey
-from vizkit.ui.player.payload import figure_payload
+from vizkit.ui.player.payload import Cells, figure_payload
 
 pytestmark = pytest.mark.browser
 
@@ -204,6 +204,37 @@ def test_the_tip_says_cell_source_and_what_the_cell_sees(mounted: Callable[..., 
     page.locator("canvas.strip").hover(position=place(2, 20, 8))
     lines = page.locator(".tip").inner_text().split("\n")
     assert lines == ["t = 2 · x 20, y 8 px", "cell t 1, y 2, x 5", "source x 50, y 36 px, frame 10", "sees 10 × 10 px of frames 1 to 3"]
+
+
+OTHER = Grid("res4", 3.5, 8.0, 1, (FRAMES, HIGH // 8, WIDE // 8))
+SEES = ReceptiveField("res4", (-8.0, -8.0), (15.0, 15.0), 8.0, np.array([[t, t] for t in range(FRAMES)]))
+
+
+def two_sides() -> dict[str, Any]:
+    """One frame of both, and one panel of each side; B sees another clip through larger cells."""
+    frames, others = clip(frames=1), clip(frames=1, scale=4.0)
+    picture = (ImageLayer(frames.frames[0]),)
+    panels = tuple(Panel(f"frame {side}", side, (WIDE, HIGH), 0, at, picture, 0, side, side=side) for at, side in enumerate(("", "A", "B")))
+    spec = FigureSpec("Two", "A caption.", "Two.", panels)
+    one, other = Cells(frames, GRID, {"res3": FIELD}), Cells(others, OTHER, {"res4": SEES})
+    return figure_payload(spec, clip_digest="d", grid=GRID, frames=frames, fields=one.fields, sides={"A": one, "B": other})
+
+
+def test_of_two_results_each_reads_its_own_cells_source_and_box(mounted: Callable[..., Any]):
+    page = mounted(two_sides(), wide=824, layout="still")
+    tip, strip = page.locator(".tip"), page.locator("canvas.strip")
+    box = strip.bounding_box()
+    left, top = 19 + (box["width"] - 40) / 3 / 2, box["height"] / 2
+    for column, cell, source, sees in (
+        (0, "A: cell t 0", "frame 0", "A: sees 10 × 10 px of frames 0 to 1"),
+        (1, "cell t 0", "source x", "sees 10 × 10 px"),
+        (2, "cell t 0", "source x", "sees 24 × 24 px"),
+    ):
+        strip.hover(position={"x": left + column * box["width"] / 3, "y": top})
+        lines = tip.inner_text().split("\n")
+        assert lines[1].startswith(cell)
+        assert source in lines[2]
+        assert lines[3].startswith(sees)
 
 
 def test_the_box_lies_on_the_frames_that_the_cell_sees_and_on_no_other(mounted: Callable[..., Any]):

@@ -81,6 +81,36 @@ def test_two_models_stand_on_the_same_frames_with_their_difference():
     assert "Recipe" in [button.proto.label for button in page.get("download_button")], "a side alone can be made again"
 
 
+def test_each_side_reads_its_own_cells_and_what_they_look_at():
+    found = figure(compare_page(model="tiny-fields", compare_model="tiny"))
+    one, other = found["sides"]["A"], found["sides"]["B"]
+    assert list(one["fields"]) == list(other["fields"]) == ["res2", "res3", "res4"]
+    assert one["fields"]["res2"] != other["fields"]["res2"], "two backbones"
+    assert found["fields"] == one["fields"], "what both show is told of the first"
+    assert {panel["side"] for panel in found["panels"]} == {"", "A", "B", "B − A"}
+    clips = figure(compare_page(model="tiny", compare_kind="two clips", compare_view="cpnet"))["sides"]
+    assert clips["A"]["clip"] != clips["B"]["clip"], "the way to the source is that of the side's own clip"
+
+
+def test_grad_cam_lies_over_both_sides_without_a_further_run(forwards: list[str]):
+    page = compare_page(model="tiny", compare_kind="two clips", compare_view="cpnet")
+    before = len(forwards)
+    page.toggle(key="cam").set_value(True).run()
+    page.selectbox(key="cam_target").set_value("moving left").run()
+    assert len(forwards) == before
+    found = figure(page)
+    laid = {
+        panel["side"]: layer["limits"] for panel in found["panels"] for layer in panel["layers"] if layer["name"] == "Grad-CAM: moving left"
+    }
+    assert laid["A"] == laid["B"], "one scale"
+    assert "The class map over the frames of B, by its time steps:" in words(page)
+    assert "raw values from 0 to" in words(page)
+    page.segmented_control(key="export-what").set_value("B").run()
+    assert "Recipe" in [button.proto.label for button in page.get("download_button")]
+    page.selectbox(key="compare_view").set_value("gradcam").run()
+    assert not [toggle for toggle in page.toggle if toggle.key == "cam"], "that view is the map itself"
+
+
 def test_one_scale_can_be_unlocked():
     page = compare_page(model="tiny", compare_kind="two clips", compare_view="cpnet")
     found = figure(page)

@@ -159,7 +159,7 @@ def _placed(panel: Panel, side: int, plan: _Plan, name: str) -> Panel:
     elif not alone and title:
         title = f"{name} \u00b7 {panel.view}"
     placed = replace(panel, title=title, row_title=heading, row=row, column=column)
-    return placed if alone else replace(placed, name=f"{name} {panel.name}", view=f"{name} {panel.view}", pair=panel.view)
+    return placed if alone else replace(placed, name=f"{name} {panel.name}", view=f"{name} {panel.view}", pair=panel.view, side=name)
 
 
 def _moved(layer: LinkLayer, numbers: NDArray[np.int64]) -> LinkLayer:

@@ -253,6 +253,8 @@ class Panel(Record):
     """A few letters to the left of it, for the first panel of a row: the rows' headings of a grid."""
     pair: str = ""
     """Panels of one frame with the same word here show the same of two runs, and their difference: the player shows them together."""
+    side: str = ""
+    """Name of the one of several results that it is of; empty where there is one, or where it shows what all have."""
 
 
 @dataclass(frozen=True)

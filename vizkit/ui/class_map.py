@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -22,23 +23,34 @@ CONTROL_PX = 220
 PREDICTED = "predicted"
 
 
-def switch(network: Network) -> None:
-    """Draw the switch, and beside it the choice of the label; where the network has no such map, the reason."""
-    reason = step(module(VIEW), "unavailable")(network)
+def switch(*networks: Network) -> None:
+    """Draw the switch, and beside it the choice of a label that all networks know; where one of them has no such map, the reason."""
+    reason = _unavailable(networks)
     words = "Lay over the frames where the last stage's features speak for a label. It has a line of its own in the list of layers."
     st.toggle("Grad-CAM", key=KEY, bind="query-params", disabled=bool(reason), help=words)
     if reason:
         st.caption(plain(reason))
     elif st.session_state[KEY]:
-        labels = {"target": [PREDICTED, *network.labels]}
+        labels = {"target": [PREDICTED, *_labels(networks)]}
         settings_controls(
             params_of(module(VIEW)), ["target"], choices=labels, prefix=PREFIX, words={"target": "Label"}, width_px=CONTROL_PX
         )
 
 
-def wanted(network: Network) -> Settings | None:
+def wanted(*networks: Network) -> Settings | None:
     """What is to be laid over the frames; None where nothing is, or where this page has no switch."""
-    if not st.session_state.get(KEY) or step(module(VIEW), "unavailable")(network):
+    if not st.session_state.get(KEY) or _unavailable(networks):
         return None
     kind, target = params_of(module(VIEW)), st.session_state.get(f"{PREFIX}target", PREDICTED)
-    return kind.parse(**changed(kind, {"target": target if target in network.labels else PREDICTED}))
+    return kind.parse(**changed(kind, {"target": target if target in _labels(networks) else PREDICTED}))
+
+
+def _unavailable(networks: Sequence[Network]) -> str:
+    """Why the first network that has no such map has none; empty where all have."""
+    return next((str(reason) for network in networks if (reason := step(module(VIEW), "unavailable")(network))), "")
+
+
+def _labels(networks: Sequence[Network]) -> list[str]:
+    """Labels that all of the networks know, in the order of the first."""
+    first, *rest = networks
+    return [label for label in first.labels if all(label in network.labels for network in rest)]

@@ -13,7 +13,7 @@ from vizkit.catalog import VIEWS, architecture, module, step
 from vizkit.comparison import Comparison
 from vizkit.contracts import SampledClip
 from vizkit.figure.layers import dress
-from vizkit.ui import compute, layer_looks, panels, state
+from vizkit.ui import class_map, compute, layer_looks, panels, state
 from vizkit.ui.changes import predictions
 from vizkit.ui.export import export_buttons
 from vizkit.ui.gallery import gallery_clip, gallery_names
@@ -75,10 +75,11 @@ def comparison(scene: Scene) -> Compared | None:
     first = _first_changed(networks[1], without, changes)
     _go_to(f"{PREFIX}{view}_block", first)
     choices = _choices(kind, view, networks, without, first)
-    wipe, apart, locked = _how(view, scene.frames)
+    wipe, apart, locked = _how(view, scene.frames, networks)
     sides = (Side(models[0], frames[0]), Side(models[1], frames[1], without, changes))
     _say_sides(scene, kind, sides, networks)
-    return _show(scene, Wanted(view, sides, choices, locked, apart), wipe=wipe)
+    over = class_map.wanted(*networks) if view != class_map.VIEW else None
+    return _show(scene, Wanted(view, sides, choices, locked, apart, over), wipe=wipe)
 
 
 # --------------------------------------------------------------------------------------------- what is compared
@@ -182,8 +183,8 @@ def _first_changed(network: Network, without: Sequence[str], changes: Mapping[st
     return next((name for name in reached if name not in without), "")
 
 
-def _how(view: str, frames: SampledClip) -> tuple[bool, bool, bool]:
-    """How both are shown: with a divider, with their difference, on one scale."""
+def _how(view: str, frames: SampledClip, networks: tuple[Network, Network]) -> tuple[bool, bool, bool]:
+    """How both are shown: with a divider, with their difference, on one scale; and the class map, which is read where it is drawn."""
     with st.container(horizontal=True, vertical_alignment="center"):
         shown = st.segmented_control(
             "Show", ["side by side", "wipe"], default="side by side", required=True, key=f"{PREFIX}show", bind="query-params",
@@ -193,6 +194,8 @@ def _how(view: str, frames: SampledClip) -> tuple[bool, bool, bool]:
         locked = st.toggle(
             "One scale", True, key=f"{PREFIX}locked", bind="query-params", help="Colours mean the same on both sides: limits hold both."
         )
+        if view != class_map.VIEW:
+            class_map.switch(*networks)
         if takes_points(view):
             point_bar(frames)
     return shown == "wipe", apart, locked
@@ -262,8 +265,16 @@ def _show(scene: Scene, wanted: Wanted, *, wipe: bool) -> Compared | None:
 
 def _payload(scene: Scene, wanted: Wanted, drawn: Comparison) -> dict[str, Any]:
     frames = scene.frames
-    times_s = frames.times_s.tolist()
-    return figure_payload(drawn.spec, times_s=times_s, clip_digest=scene.clip.digest, grid=wanted.records()[0].grid, frames=frames)
+    times_s, one = frames.times_s.tolist(), wanted.cells()[NAMES[0]]
+    return figure_payload(
+        drawn.spec,
+        times_s=times_s,
+        clip_digest=scene.clip.digest,
+        grid=one.grid,
+        frames=frames,
+        fields=one.fields,
+        sides=wanted.cells(),
+    )
 
 
 def _player(payload: Mapping[str, Any], view: str, *, wipe: bool, busy: str = "") -> None:
@@ -295,7 +306,7 @@ def _wait(scene: Scene, wanted: Wanted, *, wipe: bool) -> None:
         return
     _player(shown, wanted.view, wipe=wipe, busy=_waiting(wanted))
     with caught(lambda said: st.session_state.update({f"{KEY}:failed": (wanted.record_keys, said)})):
-        scene.queue.run(wanted.records, about=[side.key for side in wanted.sides])
+        scene.queue.run(wanted.work, about=[side.key for side in wanted.sides])
     st.rerun()
 
 
@@ -344,3 +355,6 @@ def account(shown: Compared) -> None:
     st.caption(plain(shown.drawn.spec.caption))
     if shown.drawn.spec.table:
         panels.table_view(shown.drawn.spec.table)
+    for name, over in zip(NAMES, shown.wanted.maps() or (), strict=False):
+        st.caption(f"The class map over the frames of {name}, by its time steps:")
+        panels.map_table(over)

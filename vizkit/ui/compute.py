@@ -306,16 +306,18 @@ def prediction(name: str, clip: VideoClip, sampling: Sampling) -> Prediction:
     return RESULTS.get(prediction_key(name, clip, sampling), make)
 
 
-def receptive_fields(name: str, frames: SampledClip, places: tuple[str, ...]) -> Mapping[str, ReceptiveField | None]:
+def receptive_fields(
+    name: str, frames: SampledClip, places: tuple[str, ...], without: tuple[str, ...] = ()
+) -> Mapping[str, ReceptiveField | None]:
     """What the cells at some stages, or going into some blocks, look at; shapes only, nothing is computed."""
 
     def make() -> Mapping[str, ReceptiveField | None]:
         from vizkit.net.field import receptive_fields
 
         length, height, width, _ = frames.frames.shape
-        return receptive_fields(network(name), places, frames=length, size_hw=(height, width)) if places else {}
+        return receptive_fields(network(name), places, frames=length, size_hw=(height, width), without=without) if places else {}
 
-    return RESULTS.get(("field", *_model_key(name), str(frames.frames.shape), *places), make)
+    return RESULTS.get(("field", *_model_key(name), str(frames.frames.shape), *places, settings_key({"without": without})), make)
 
 
 def record_key(view: str, name: str, frames: SampledClip, params: Settings) -> Key:

@@ -262,7 +262,7 @@ def offer_models(names: Sequence[str]) -> None:
 def _draw(scene: Scene, view: str, choice: Choice, place: _Place) -> Picture | None:
     wanted = compute.record_key(view, scene.model, scene.frames, choice.params)
     if wanted not in compute.RESULTS:
-        _wait(scene, place, wanted, lambda: _fields(scene, compute.record(view, scene.model, scene.frames, choice.params)))
+        _wait(scene, place, wanted, lambda: _work(scene, view, choice))
         return None
     network, record = compute.network(scene.model), compute.record(view, scene.model, scene.frames, choice.params)
     over = class_map.wanted(network) if view != class_map.VIEW else None
@@ -281,6 +281,11 @@ def _draw(scene: Scene, view: str, choice: Choice, place: _Place) -> Picture | N
     return Picture(network, record, dress(spec, layer_looks.kept(place.key)), choice, attention)
 
 
+def _work(scene: Scene, view: str, choice: Choice) -> None:
+    """All that takes long of a picture: its record, and what its cells look at."""
+    fields(scene.model, scene.frames, compute.record(view, scene.model, scene.frames, choice.params))
+
+
 def _figure(record: Any, choice: Choice, attention: Any) -> FigureSpec:
     """The picture, with the class map over its frames where there is one."""
     spec = draw(record, **choice.look)
@@ -289,22 +294,29 @@ def _figure(record: Any, choice: Choice, attention: Any) -> FigureSpec:
 
 def _payload(scene: Scene, record: Any, spec: FigureSpec) -> dict[str, Any]:
     frames = scene.frames
-    fields = {place: field for place, field in _fields(scene, record).items() if field}
+    seen = fields(scene.model, frames, record)
     return figure_payload(
-        spec, times_s=frames.times_s.tolist(), clip_digest=scene.clip.digest, grid=record.grid, frames=frames, fields=fields
+        spec, times_s=frames.times_s.tolist(), clip_digest=scene.clip.digest, grid=record.grid, frames=frames, fields=seen
     )
 
 
-def _fields(scene: Scene, record: Any) -> Mapping[str, ReceptiveField | None]:
-    """What the cells of a record look at, by stage: those that go into its block, or those of its stages."""
-    network = compute.network(scene.model)
+def fields(model: str, frames: SampledClip, record: Any, *, without: tuple[str, ...] = ()) -> dict[str, ReceptiveField]:
+    """What the cells of a record look at, by stage: those that go into its block, or those of its stages; where it is known.
+
+    Args:
+        model: name of the network.
+        frames: what it sees.
+        record: a view's result.
+        without: blocks that are switched off.
+    """
+    network = compute.network(model)
     blocks = {block.name for block in network.blocks}
     block = getattr(record, "block", "")
     stages = dict.fromkeys([record.grid.stage, *(level.grid.stage for level in getattr(record, "levels", ()))])
     known = {stage.name for stage in network.stages}
     places = {stage: block if block in blocks else stage for stage in stages if stage in known}
-    found = compute.receptive_fields(scene.model, scene.frames, tuple(places.values()))
-    return {stage: found[place] for stage, place in places.items()}
+    found = compute.receptive_fields(model, frames, tuple(places.values()), without)
+    return {stage: field for stage, place in places.items() if (field := found[place])}
 
 
 def _wait(scene: Scene, place: _Place, wanted: object, job: Callable[[], Any]) -> None:
@@ -363,7 +375,16 @@ def account(shown: Picture, *further: Picture | None) -> None:
     over = next((picture.over for picture in (shown, *further) if picture is not None and picture.over), None)
     if over:
         st.caption("The class map over the frames, by its time steps:")
-        table_view(draw(over).table or Table((), ()))
+        map_table(over)
+
+
+def map_table(over: Any) -> None:
+    """Show a class map that is laid over the frames as a table.
+
+    Args:
+        over: the result of the view ``gradcam``.
+    """
+    table_view(draw(over).table or Table((), ()))
 
 
 def steps_strip(record: Any) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import vizkit
 from vizkit.comparison import Comparison, compare
-from vizkit.contracts import SampledClip
-from vizkit.ui import compute
+from vizkit.contracts import SampledClip, Settings
+from vizkit.ui import class_map, compute, panels
 from vizkit.ui.panels import Choice
+from vizkit.ui.player import Cells
 
 if TYPE_CHECKING:
     from vizkit.net.network import Network
@@ -59,13 +60,17 @@ class Side:
 
         return compute.RESULTS.get(self.key, make)
 
-    def record_key(self, view: str, choice: Choice) -> compute.Key:
+    def record_key(self, view: str, params: Settings) -> compute.Key:
         """The key of a view's result."""
-        return ("record", view, *self.key, compute.settings_key(choice.params))
+        return ("record", view, *self.key, compute.settings_key(params))
 
-    def record(self, view: str, choice: Choice) -> Any:
+    def record(self, view: str, params: Settings) -> Any:
         """A view's result."""
-        return compute.RESULTS.get(self.record_key(view, choice), lambda: vizkit.analyze(view, self.run(), **choice.params.model_dump()))
+        return compute.RESULTS.get(self.record_key(view, params), lambda: vizkit.analyze(view, self.run(), **params.model_dump()))
+
+    def cells(self, record: Any) -> Cells:
+        """What the pointer reads on the panels of one of this side's results."""
+        return Cells(self.frames, record.grid, panels.fields(self.model, self.frames, record, without=self.without))
 
 
 @dataclass(frozen=True)
@@ -82,32 +87,50 @@ class Wanted:
     """One scale for both."""
     apart: bool = True
     """With their difference."""
+    over: Settings | None = None
+    """The class map that is laid over the frames of both, if there is one."""
 
     @property
-    def record_keys(self) -> tuple[compute.Key, compute.Key]:
-        """The keys of both results."""
-        first, second = (side.record_key(self.view, choice) for side, choice in zip(self.sides, self.choices, strict=True))
-        return first, second
+    def record_keys(self) -> tuple[compute.Key, ...]:
+        """The keys of both results, and of their class maps."""
+        keys = [side.record_key(self.view, choice.params) for side, choice in zip(self.sides, self.choices, strict=True)]
+        return (*keys, *(side.record_key(class_map.VIEW, self.over) for side in self.sides if self.over))
 
     @property
     def key(self) -> compute.Key:
         """The key of the drawing."""
         looks = compute.settings_key({"looks": [dict(choice.look) for choice in self.choices], "locked": self.locked, "apart": self.apart})
-        return (*self.record_keys[0], *self.record_keys[1], looks)
+        return (*(word for key in self.record_keys for word in key), looks)
 
     def at_hand(self) -> bool:
-        """Whether both results are there."""
+        """Whether all results are there."""
         return all(key in compute.RESULTS for key in self.record_keys)
 
     def records(self) -> tuple[Any, Any]:
         """Both results, computed unless they are at hand."""
-        first, second = (side.record(self.view, choice) for side, choice in zip(self.sides, self.choices, strict=True))
+        first, second = (side.record(self.view, choice.params) for side, choice in zip(self.sides, self.choices, strict=True))
         return first, second
+
+    def maps(self) -> tuple[Any, Any] | None:
+        """The class maps of both, computed unless they are at hand; None where none is wanted."""
+        if self.over is None:
+            return None
+        return self.sides[0].record(class_map.VIEW, self.over), self.sides[1].record(class_map.VIEW, self.over)
+
+    def cells(self) -> dict[str, Cells]:
+        """What the pointer reads on the panels of both, by their names."""
+        return {name: side.cells(record) for name, side, record in zip(NAMES, self.sides, self.records(), strict=True)}
+
+    def work(self) -> None:
+        """Compute all that takes long."""
+        self.maps()
+        self.cells()
 
     def drawn(self) -> Comparison:
         """Both pictures and their difference; draws what was computed, runs no network."""
         one, other = self.records()
+        maps = self.maps()
         looks = {"look": self.choices[0].look, "other_look": self.choices[1].look}
         return compute.RESULTS.get(
-            ("comparison", *self.key), lambda: compare(one, other, names=NAMES, locked=self.locked, apart=self.apart, **looks)
+            ("comparison", *self.key), lambda: compare(one, other, names=NAMES, locked=self.locked, apart=self.apart, over=maps, **looks)
         )

@@ -64,6 +64,15 @@ def test_every_frame_has_its_own_map_from_0_to_1_of_the_clip(spec: FigureSpec, r
     assert np.array_equal(laid.arrays["class_map"], result.values)
 
 
+def test_raw_values_up_to_a_limit_let_maps_share_a_scale(spec: FigureSpec, result: ClassAttention) -> None:
+    laid = lay_over(spec, result, limit=10.0)
+    assert [layer.values[0, 1] for layer in maps(laid)] == [1.0, 2.0, 3.0, 4.0]
+    assert {layer.limits for layer in maps(laid)} == {(0.0, 10.0)}
+    assert "raw values from 0 to 10" in laid.caption
+    assert laid.recipe["class_map_limit"] == 10.0
+    assert "class_map_limit" not in lay_over(spec, result).recipe
+
+
 def test_words_say_label_probability_method_and_where_it_is_strongest(spec: FigureSpec, result: ClassAttention) -> None:
     laid, label = lay_over(spec, result), result.volume.label
     assert laid.caption.startswith(spec.caption)

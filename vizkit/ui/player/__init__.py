@@ -10,17 +10,17 @@ from typing import Any, Literal
 import streamlit as st
 
 from vizkit.ui.bundle import DOM, bundle
-from vizkit.ui.player.payload import figure_payload
+from vizkit.ui.player.payload import Cells, figure_payload
 
-__all__ = ["Pick", "PlayerLayout", "figure_payload", "player"]
+__all__ = ["Cells", "Pick", "PlayerLayout", "figure_payload", "player"]
 
 _HERE = Path(__file__).parent
 MODULES = (
     "layout.js",
     "arcs.js",
     "cells.js",
-    "draw.js",
     "readout.js",
+    "draw.js",
     "cursor.js",
     "keys.js",
     "controls.js",

@@ -3,6 +3,7 @@
 import { toCanvas } from "./layout.js";
 import { angleOf, headOf, linkLine, ownLine, shaftOf } from "./arcs.js";
 import { cellPicture } from "./cells.js";
+import { sideName } from "./readout.js";
 
 const PX_PER_PT = 2.6;
 const CASING_PX = 1.8;
@@ -293,7 +294,7 @@ function paintCursor(context, { figure, cursor, aim }, box) {
   const panel = figure.panels[box.panel];
   if (!cursor || cursor.w !== panel.w || cursor.h !== panel.h) return;
   if (!aim && !panel.layers.some((layer) => layer.kind === "image" || layer.kind === "motion")) return;
-  if (cursor.field) paintField(context, cursor, panel, box);
+  if (cursor.field && ["", cursor.side].includes(sideName(panel, figure))) paintField(context, cursor, panel, box);
   const [x, y] = toCanvas(box, panel, cursor.x, cursor.y);
   mark(context, "plus", x, y, 11, CURSOR_STYLE);
 }

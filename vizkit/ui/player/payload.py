@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -40,6 +41,18 @@ SLOWEST_FPS, FASTEST_FPS = 3.0, 12.0
 WHEEL_PX = 96
 
 
+@dataclass(frozen=True)
+class Cells:
+    """What the pointer reads on the panels of one result: cells, what they look at, and the way to the source."""
+
+    frames: SampledClip
+    """The frames that the result is of."""
+    grid: Grid
+    """Its cells."""
+    fields: Mapping[str, ReceptiveField] = field(default_factory=dict)
+    """What a cell looks at, by stage."""
+
+
 def figure_payload(
     spec: FigureSpec,
     *,
@@ -48,6 +61,7 @@ def figure_payload(
     grid: Grid | None = None,
     frames: SampledClip | None = None,
     fields: Mapping[str, ReceptiveField] | None = None,
+    sides: Mapping[str, Cells] | None = None,
 ) -> dict[str, Any]:
     """Turn a figure into what the player draws.
 
@@ -58,6 +72,7 @@ def figure_payload(
         grid: cells that the pointer reads and the keyboard's cross hair steps over.
         frames: the frames, for the way from a pixel to the source.
         fields: what a cell looks at, by stage; the grid's, or that of the view whose name is a stage's.
+        sides: the same for each of several results, by the name that their panels have as their side.
 
     Returns:
         A JSON-ready mapping; ``digest`` changes exactly when something else in it does.
@@ -75,7 +90,8 @@ def figure_payload(
         "keys": _keys(spec.keys),
         "luts": {name: _base64(color_table(name)) for name in _color_maps(spec)},
         "source": None if frames is None else _source(frames),
-        "fields": {name: _field(field) for name, field in (fields or {}).items()},
+        "fields": _fields(fields or {}),
+        "sides": {name: _side(cells) for name, cells in (sides or {}).items()},
         "wheel": _base64(wheel_hues().astype(np.uint8)),
         "themes": {name: _roles(theme) for name, theme in THEMES.items()},
         "frames": sorted({panel.frame for panel in spec.panels if panel.frame is not None}) or [0],
@@ -102,9 +118,25 @@ def _source(frames: SampledClip) -> dict[str, Any]:
     }
 
 
-def _field(field: ReceptiveField) -> dict[str, Any]:
-    ends = {"first": list(field.first_xy_px), "last": list(field.last_xy_px)}
-    return {**ends, "stride": field.stride_px, "frames": field.frames.tolist()}
+def _fields(fields: Mapping[str, ReceptiveField]) -> dict[str, Any]:
+    return {name: _field(seen) for name, seen in fields.items()}
+
+
+def _field(seen: ReceptiveField) -> dict[str, Any]:
+    ends = {"first": list(seen.first_xy_px), "last": list(seen.last_xy_px)}
+    return {**ends, "stride": seen.stride_px, "frames": seen.frames.tolist()}
+
+
+def _side(cells: Cells) -> dict[str, Any]:
+    """Of one of several results, under the names that a figure of one has."""
+    times = [round(float(time), 4) for time in cells.frames.times_s]
+    return {
+        "clip": cells.frames.digest,
+        "times": times,
+        "source": _source(cells.frames),
+        "grid": _grid(cells.grid),
+        "fields": _fields(cells.fields),
+    }
 
 
 def _roles(theme: Theme) -> dict[str, Any]:
@@ -161,7 +193,15 @@ def _panel(panel: Panel, places: Mapping[Any, list[int]]) -> dict[str, Any]:
     width, height = panel.size_wh
     place = {"view": panel.view, "frame": panel.frame, "row": panel.row, "column": panel.column, "w": width, "h": height}
     layers = [_layer(layer, places) for layer in panel.layers]
-    return {"name": panel.name, "title": panel.title, "rowTitle": panel.row_title, "pair": panel.pair, **place, "layers": layers}
+    return {
+        "name": panel.name,
+        "title": panel.title,
+        "rowTitle": panel.row_title,
+        "pair": panel.pair,
+        "side": panel.side,
+        **place,
+        "layers": layers,
+    }
 
 
 def _layer(layer: Layer, places: Mapping[Any, list[int]]) -> dict[str, Any]:

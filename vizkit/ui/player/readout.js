@@ -5,12 +5,33 @@ import { cellValues } from "./cells.js";
 
 const NEAR_PX = 7;
 
-/** The cells that a place on a panel is told in: the motion's own, the figure's on a frame, those of a map without a picture. */
+/** The name of the result that a panel is of; empty where a figure has one, and for what several have in common. */
+export function sideName(panel, figure) {
+  return panel.side in figure.sides ? panel.side : "";
+}
+
+/** The first of several results, whose cells a place is told in on what they have in common; empty where there is one. */
+export function firstSide(figure) {
+  return Object.keys(figure.sides)[0] || "";
+}
+
+/** Whose cells a place on a panel is told in. */
+export function teller(panel, figure) {
+  return sideName(panel, figure) || firstSide(figure);
+}
+
+/** Cells, clip, source and fields of the result that a place on a panel is told of. */
+export function sideOf(panel, figure) {
+  return figure.sides[teller(panel, figure)] || figure;
+}
+
+/** The cells that a place on a panel is told in: the motion's own, its result's on a frame, those of a map without a picture. */
 export function gridOf(panel, figure) {
   const own = panel.layers.find((layer) => layer.kind === "motion") || panel.layers.find((layer) => layer.kind === "heat");
   const pictured = panel.layers.some((layer) => layer.kind === "image");
-  if (pictured && (!own || own.kind === "heat")) return figure.grid && { ...figure.grid, timed: true };
-  return own ? { origin: own.origin, stride: own.stride, rows: own.h, columns: own.w, place: panel.view, strideFrames: 1 } : null;
+  const { grid } = sideOf(panel, figure);
+  if (pictured && (!own || own.kind === "heat")) return grid && { ...grid, timed: true };
+  return own ? { origin: own.origin, stride: own.stride, rows: own.h, columns: own.w, place: panel.pair || panel.view, strideFrames: 1 } : null;
 }
 
 /** The lines of the tip; `scale` is canvas pixels per panel pixel. */
@@ -18,15 +39,16 @@ export function describe(figure, panel, cursor, scale) {
   const { x, y, frame, field } = cursor;
   const lines = [`${panel.label} \u00b7 x ${x.toFixed(0)}, y ${y.toFixed(0)} px`];
   const grid = gridOf(panel, figure);
+  const whose = sideName(panel, figure) === teller(panel, figure) ? "" : `${teller(panel, figure)}: `;
   if (grid) {
     const time = grid.timed && panel.frame !== null ? `t ${Math.floor(frame / grid.strideFrames)}, ` : "";
-    lines.push(`cell ${time}y ${cellAt(y, grid, grid.rows)}, x ${cellAt(x, grid, grid.columns)}`);
+    lines.push(`${whose}cell ${time}y ${cellAt(y, grid, grid.rows)}, x ${cellAt(x, grid, grid.columns)}`);
   }
   for (const layer of panel.layers) {
     if (layer.kind === "heat" || layer.kind === "motion") lines.push(valueLine(layer, x, y));
   }
   const words = panel.layers.flatMap((layer) => wordsAt(layer, x, y, NEAR_PX / scale));
-  return [...lines, ...sourceLines(figure.source, panel, cursor), ...(field ? [fieldLine(field, panel)] : []), ...words].join("\n");
+  return [...lines, ...sourceLines(sideOf(panel, figure).source, panel, cursor), ...(field ? [whose + fieldLine(field, panel)] : []), ...words].join("\n");
 }
 
 /** Where the place lies in the source, for panels that are as large as a frame. */
