@@ -92,6 +92,27 @@ def test_vectors_give_the_length_of_their_difference_where_both_are_sure():
     assert "in the 2 of 3 cells" in found.words
 
 
+def test_motion_in_cells_of_several_sizes_has_a_scale_of_differences_for_each():
+    """Coarse cells move further: on one scale the differences of fine ones would all look the same."""
+
+    def pyramid(dx: tuple[float, float]) -> FigureSpec:
+        panels = []
+        for column, (view, stride, x) in enumerate(zip(("res3", "res4"), (4.0, 8.0), dx, strict=True)):
+            layer = MotionLayer(np.full((2, 2, 2), x, np.float32), np.ones((2, 2), np.float32), 0.0, stride, 8.0)
+            panels.append(Panel(f"{view} 0", view, (16, 16), 0, column, (layer,), 0, view))
+        return FigureSpec("t", "c", "a", tuple(panels))
+
+    found = difference(pyramid((0.0, 0.0)), pyramid((1.0, 10.0)))
+    assert isinstance(found, Difference)
+    ends = {key.label: key.limits[1] for key in found.keys}
+    assert ends == {
+        "end-point difference of motion at res3, px per frame": pytest.approx(np.sqrt(2)),
+        "end-point difference of motion at res4, px per frame": pytest.approx(10 * np.sqrt(2)),
+    }
+    names = [panel.layers[-1].name for panel in found.panels]
+    assert [key.layer for key in found.keys] == names, "the bar follows what a reader sets for its layer"
+
+
 @pytest.mark.parametrize(
     ("one", "other", "reason"),
     [

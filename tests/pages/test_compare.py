@@ -77,8 +77,14 @@ def test_two_models_stand_on_the_same_frames_with_their_difference():
     offered = {button.proto.label for button in page.get("download_button")}
     assert {"PDF", "SVG", "PNG", "GIF", "WebM", "NPZ", "CSV"} <= offered
     assert "Recipe" not in offered, "two pictures have two recipes"
+    copied = [code.value for code in page.code]
+    assert copied[0].startswith("?") or "model=tiny-fields" in copied[0], "a link to both"
+    assert any("@software{vizkit," in text for text in copied)
+    assert not any(text.startswith("vizkit render") for text in copied)
+    assert "A command and a script draw one picture: choose A or B for those." in words(page)
     page.segmented_control(key="export-what").set_value("B").run()
     assert "Recipe" in [button.proto.label for button in page.get("download_button")], "a side alone can be made again"
+    assert any(code.value.startswith("vizkit render") for code in page.code)
 
 
 def test_each_side_reads_its_own_cells_and_what_they_look_at():

@@ -49,6 +49,10 @@ def test_both_rows_of_maps_have_one_scale():
     assert limits(baseline) == limits(model)
     assert limits(model)[1] > 0
     assert baseline["sprite"] == model["sprite"], "the same frames"
+    page.toggle(key="attention_locked").set_value(False).run()
+    _, _, baseline, model = figures(page)
+    assert limits(baseline) != limits(model)
+    assert "each has a scale of its own" in words(page)
 
 
 def test_controls_change_what_is_drawn():

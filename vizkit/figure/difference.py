@@ -37,11 +37,15 @@ class _Pair:
     panel: Panel
     one: Cells
     other: Cells
+    place: str = ""
+    """Whose motion it is, where several views have cells of different sizes: each has a length of full colour of its own."""
 
     @property
     def kind(self) -> str:
         """What is on the scale of the difference."""
-        return self.one.name if isinstance(self.one, HeatLayer) else f"end-point difference of {self.one.name}"
+        if isinstance(self.one, HeatLayer):
+            return self.one.name
+        return f"end-point difference of {self.one.name}{' at ' if self.place else ''}{self.place}"
 
     def values(self) -> NDArray[np.float32]:
         """[h, w] other minus one, or the length of the difference; NaN where one of them is unknown or not sure."""
@@ -80,17 +84,21 @@ def difference(one: FigureSpec, other: FigureSpec, *, names: tuple[str, str] = (
         return f"No cell has a clear match in both: with a confidence below {CONFIDENT:g}, a difference of directions means nothing."
     if max(largest.values()) == 0:
         return f"{names[0]} and {names[1]} are equal in every cell, to the last bit: there is no difference to draw."
-    panels = tuple(_panel(pair, array, max(largest[pair.kind], 0.0) or 1.0) for pair, array in zip(pairs, values, strict=True))
-    return Difference(panels, tuple(_keys(pairs, largest, names)), _words(pairs, values, names))
+    names_of = {kind: f"difference: {kind}" if len(largest) > 1 else "difference" for kind in largest}
+    panels = tuple(
+        _panel(pair, array, max(largest[pair.kind], 0.0) or 1.0, names_of[pair.kind]) for pair, array in zip(pairs, values, strict=True)
+    )
+    return Difference(panels, tuple(_keys(pairs, largest, names_of, names)), _words(pairs, values, names))
 
 
 def _pairs(one: FigureSpec, other: FigureSpec) -> Iterator[_Pair]:
     """The layers that both figures have, with the same cells."""
     there = {panel.name: panel for panel in other.panels}
+    steps = {layer.stride_px for panel in one.panels for layer in panel.layers if isinstance(layer, MotionLayer)}
     for panel in one.panels:
         for mine, theirs in _matched(panel, there.get(panel.name)):
             if _cells(mine) == _cells(theirs):
-                yield _Pair(panel, mine, theirs)
+                yield _Pair(panel, mine, theirs, panel.view if len(steps) > 1 else "")
 
 
 def _matched(panel: Panel, other: Panel | None) -> Iterator[tuple[Cells, Cells]]:
@@ -126,7 +134,7 @@ def _why_none(one: FigureSpec, other: FigureSpec, names: tuple[str, str]) -> str
     return f"{(maps[0] or maps[1])[0].name} is drawn in {alone} only: there is nothing to subtract it from."
 
 
-def _panel(pair: _Pair, values: NDArray[np.float32], largest: float) -> Panel:
+def _panel(pair: _Pair, values: NDArray[np.float32], largest: float, name: str) -> Panel:
     signed = isinstance(pair.one, HeatLayer)
     frames = tuple(ImageLayer(_grey(layer.pixels)) for layer in pair.panel.layers if isinstance(layer, ImageLayer))
     heat = HeatLayer(
@@ -134,7 +142,7 @@ def _panel(pair: _Pair, values: NDArray[np.float32], largest: float) -> Panel:
         pair.one.origin_px,
         pair.one.stride_px,
         (-largest if signed else 0.0, largest),
-        "difference",
+        name,
         pair.one.unit,
         colors="diverging" if signed else "viridis",
         opacity=OPACITY if frames else 1.0,
@@ -148,14 +156,14 @@ def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(luma[..., None], 3, axis=-1)
 
 
-def _keys(pairs: Sequence[_Pair], largest: dict[str, float], names: tuple[str, str]) -> Iterator[ColorBarKey]:
+def _keys(pairs: Sequence[_Pair], largest: dict[str, float], layers: dict[str, str], names: tuple[str, str]) -> Iterator[ColorBarKey]:
     for kind, pair in {pair.kind: pair for pair in pairs}.items():
         top = max(largest[kind], 0.0) or 1.0
         unit = f", {pair.one.unit}" if pair.one.unit else ""
         if isinstance(pair.one, HeatLayer):
-            yield ColorBarKey(f"{kind}, {names[1]} \u2212 {names[0]}{unit}", (-top, top), "diverging", "0: no difference")
+            yield ColorBarKey(f"{kind}, {names[1]} \u2212 {names[0]}{unit}", (-top, top), "diverging", "0: no difference", layers[kind])
         else:
-            yield ColorBarKey(f"{kind}{unit}", (0.0, top), "viridis", "0: the same vector")
+            yield ColorBarKey(f"{kind}{unit}", (0.0, top), "viridis", "0: the same vector", layers[kind])
 
 
 def _words(pairs: Sequence[_Pair], values: Sequence[NDArray[np.float32]], names: tuple[str, str]) -> str:

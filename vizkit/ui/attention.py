@@ -27,6 +27,9 @@ ONE_SCALE = (
     "Both rows have the same frames and one scale of raw values: that of the larger maximum. A network with larger features has larger "
     "values, so compare where the maps are bright and not how bright they are."
 )
+OWN_SCALES = (
+    "Both rows have the same frames; each has a scale of its own, so compare where the maps are bright and not how bright they are."
+)
 
 
 def side_by_side(scene: Scene, network: Network, twins: Sequence[str]) -> dict[str, panels.Picture | None]:
@@ -40,10 +43,10 @@ def side_by_side(scene: Scene, network: Network, twins: Sequence[str]) -> dict[s
     Returns:
         Name of the model -> its picture, or None while it is being computed and where a sentence on the page says why there is none.
     """
-    baseline, params = _choose(scene, network, twins)
-    st.markdown(ONE_SCALE)
+    baseline, params, locked = _choose(scene, network, twins)
+    st.markdown(ONE_SCALE if locked else OWN_SCALES)
     look = {"frames": _frames(len(scene.frames.frames)), "columns": SHOWN}
-    limit = _common_limit(scene, (baseline, scene.model), params)
+    limit = _common_limit(scene, (baseline, scene.model), params) if locked else None
     if limit:
         look["limit"] = limit
     found: dict[str, panels.Picture | None] = {}
@@ -60,8 +63,8 @@ def side_by_side(scene: Scene, network: Network, twins: Sequence[str]) -> dict[s
     return found
 
 
-def _choose(scene: Scene, network: Network, twins: Sequence[str]) -> tuple[str, Settings]:
-    """The baseline, and stage, label and method for both networks."""
+def _choose(scene: Scene, network: Network, twins: Sequence[str]) -> tuple[str, Settings, bool]:
+    """The baseline; stage, label and method for both networks; whether both have one scale."""
     kind = params_of(module(VIEW))
     stages = [stage.name for stage in network.stages]
     others = dict.fromkeys((*twins, *compute.model_names()))
@@ -77,9 +80,11 @@ def _choose(scene: Scene, network: Network, twins: Sequence[str]) -> tuple[str, 
         values = settings_controls(
             kind, ["stage", "target", "method"], values={"stage": stages[-1]}, choices=choices, prefix=PREFIX, width_px=CONTROL_PX
         )
+        help_words = "Off: each row up to its own maximum, where one network has much smaller values than the other."
+        locked = st.toggle("One scale", True, key=f"{PREFIX}locked", bind="query-params", help=help_words)
     if values["stage"] == stages[-1]:
         del values["stage"]
-    return baseline, kind.parse(**changed(kind, values))
+    return baseline, kind.parse(**changed(kind, values)), locked
 
 
 def inside(scene: Scene, network: Network) -> None:

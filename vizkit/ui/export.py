@@ -58,8 +58,7 @@ def export_buttons(figures: Mapping[str, FigureSpec], *, key: str) -> None:
             data = partial(encode, spec, form, venue)
             stem = f"{file_stem(spec)}-{name}" if len(names) > 1 else file_stem(spec)
             st.download_button(label, data=data, file_name=f"{stem}.{form}", mime=media, key=f"{key}-{form}", on_click="ignore")
-        if spec.recipe:
-            _copy_as(Recipe.parse(**spec.recipe))
+        _copy_as(spec, figures)
 
     for shown, figure in figures.items():
         if figure.recipe.get("layers"):
@@ -67,22 +66,33 @@ def export_buttons(figures: Mapping[str, FigureSpec], *, key: str) -> None:
             st.caption(plain(f"Exports draw the layers of “{shown}” as set in its list: {told}."))
 
 
-def _copy_as(recipe: Recipe) -> None:
-    """Offer the address of what is shown, and the figure as a command, a script and references."""
-    own = compute.model_sampling(recipe.model)
+def _copy_as(spec: FigureSpec, figures: Mapping[str, FigureSpec]) -> None:
+    """Offer the address of what is shown, and the figure as command, script and references; without a recipe, name figures with one."""
+    made = {name: Recipe.parse(**figure.recipe) for name, figure in figures.items() if figure.recipe}
+    recipe = Recipe.parse(**spec.recipe) if spec.recipe else None
     with st.popover("Copy as", icon=":material/content_copy:"):
         st.caption("Link to this page, for who can reach this server; of an upload it asks for the clip.")
         address = urlencode([(name, value) for name in st.query_params for value in st.query_params.get_all(name)])
         st.code(f"{st.context.url or ''}?{address}", language=None, wrap_lines=True)
-        if recipe.model.startswith(PREFIX):
-            st.caption("No command knows weights of your own by name: load them by vizkit.load_weights, and give the recipe the network.")
+        if recipe:
+            _as_code(recipe)
         else:
-            st.caption("Command; the clip, and figure.json (Recipe) where it is named, lie in the folder.")
-            st.code(command_line(recipe, own), language="bash", wrap_lines=True)
-            st.caption("Python")
-            st.code(python_lines(recipe, own), language="python", wrap_lines=True)
+            st.caption(f"A command and a script draw one picture: choose {plain(' or '.join(made))} for those.")
         st.caption("BibTeX of the paper and of vizkit")
-        st.code(bibtex(recipe.view), language=None, wrap_lines=True)
+        for cited in [recipe] if recipe else list(made.values())[:1]:
+            st.code(bibtex(cited.view), language=None, wrap_lines=True)
+
+
+def _as_code(recipe: Recipe) -> None:
+    """The figure as a command and a script, where its network has a name that these know."""
+    own = compute.model_sampling(recipe.model)
+    if recipe.model.startswith(PREFIX):
+        st.caption("No command knows weights of your own by name: load them by vizkit.load_weights, and give the recipe the network.")
+        return
+    st.caption("Command; the clip, and figure.json (Recipe) where it is named, lie in the folder.")
+    st.code(command_line(recipe, own), language="bash", wrap_lines=True)
+    st.caption("Python")
+    st.code(python_lines(recipe, own), language="python", wrap_lines=True)
 
 
 def _venue_words(venue: str) -> str:

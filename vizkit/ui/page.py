@@ -50,10 +50,10 @@ STYLE = """<style>
 [data-testid="stSidebarUserContent"] { padding-top: 0.5rem; }
 .vz-bars { width: 100%; border-collapse: collapse; }
 .vz-bars td, .vz-bars th { padding: 3px 0; border: 0; font-weight: 400; text-align: left; vertical-align: middle; }
-.vz-bars th { max-width: 12em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; padding-right: 12px; }
+.vz-bars th { overflow-wrap: anywhere; line-height: 1.25; padding-right: 12px; }
 .vz-bars tr:first-child th { font-weight: 600; }
 .vz-bars td.value { width: 4.2em; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-.vz-bars td.bar { width: 50%; }
+.vz-bars td.bar { width: 40%; }
 .vz-bars td.bar > div { height: 12px; min-width: 1px; border-radius: 2px; background: currentColor; opacity: 0.8; }
 .vz-scores { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .vz-scores th, .vz-scores td { padding: 2px 24px 2px 0; border: 0; font-weight: 400; text-align: left; }

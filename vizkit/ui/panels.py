@@ -396,4 +396,4 @@ def steps_strip(record: Any) -> None:
 def table_view(table: Table) -> None:
     """Show what is drawn as a table that can be sorted: the text alternative of the picture; empty text is a missing number."""
     columns = {name: [None if row[number] == "" else cell(row[number]) for row in table.rows] for number, name in enumerate(table.columns)}
-    st.dataframe(columns, hide_index=True, height=320)
+    st.dataframe(columns, hide_index=True)

@@ -38,8 +38,8 @@ def pick(scene: Scene) -> None:
 def pictures(scene: Scene) -> None:
     """Show every module at the point picked last, side by side, and offer the pictures for export."""
     with guarded():
-        places = [slot for _ in range(0, len(MODULES), COLUMNS) for slot in st.columns(COLUMNS, gap="large")]
-        drawn = {entry.title: _one(scene, entry, place) for entry, place in zip(MODULES, places, strict=False)}
+        columns = st.columns(COLUMNS, gap="large")  # each is filled from its top, as pictures differ in height
+        drawn = {entry.title: _one(scene, entry, columns[number % COLUMNS]) for number, entry in enumerate(MODULES)}
         shown = {title: picture for title, picture in drawn.items() if picture}
         if shown:
             _values(shown)
