@@ -151,6 +151,9 @@ def test_shared_pictures_stand_once_and_views_of_one_figure_have_places_of_their
     at = {panel.name: (panel.row, panel.column) for panel in joint.panels}
     assert len(set(at.values())) == len(at), "no two at one place"
     assert {name for name in at if name.startswith("frame")} == {"frame 0", "frame 1"}
+    headed = replace(one, panels=tuple(replace(panel, row_title="t" * (panel.column == 0)) for panel in one.panels))
+    changed = replace(headed, panels=(replace(headed.panels[0], layers=(*headed.panels[0].layers, heat([[1.0]]))), *headed.panels[1:]))
+    assert {panel.column for panel in beside(headed, changed).panels if panel.row_title} == {0}, "a heading stands left of its row alone"
     assert at["A res3 0"][1] + 1 == at["B res3 0"][1]
     assert {panel.pair for panel in joint.panels if "frame" in panel.name} == {""}
 

@@ -156,8 +156,8 @@ def _placed(panel: Panel, side: int, plan: _Plan, name: str) -> Panel:
         title, heading = (name if row == 0 or plan.below else ""), f"t = {panel.frame}" if column == 0 else ""
     elif not alone and plan.below:
         heading = f"{name} \u00b7 {heading}" if heading else name if column == 0 else ""
-    elif not alone and title:
-        title = f"{name} \u00b7 {panel.view}"
+    elif not alone:
+        title, heading = f"{name} \u00b7 {panel.view}" if title else "", heading if column == 0 else ""
     placed = replace(panel, title=title, row_title=heading, row=row, column=column)
     return placed if alone else replace(placed, name=f"{name} {panel.name}", view=f"{name} {panel.view}", pair=panel.view, side=name)
 

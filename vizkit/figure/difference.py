@@ -47,6 +47,11 @@ class _Pair:
             return self.one.name
         return f"end-point difference of {self.one.name}{' at ' if self.place else ''}{self.place}"
 
+    @property
+    def called(self) -> str:
+        """The layer of the difference, where there are several."""
+        return f"difference of {self.kind}" if isinstance(self.one, HeatLayer) else self.kind
+
     def values(self) -> NDArray[np.float32]:
         """[h, w] other minus one, or the length of the difference; NaN where one of them is unknown or not sure."""
         if isinstance(self.one, HeatLayer) and isinstance(self.other, HeatLayer):
@@ -84,7 +89,7 @@ def difference(one: FigureSpec, other: FigureSpec, *, names: tuple[str, str] = (
         return f"No cell has a clear match in both: with a confidence below {CONFIDENT:g}, a difference of directions means nothing."
     if max(largest.values()) == 0:
         return f"{names[0]} and {names[1]} are equal in every cell, to the last bit: there is no difference to draw."
-    names_of = {kind: f"difference: {kind}" if len(largest) > 1 else "difference" for kind in largest}
+    names_of = {pair.kind: pair.called if len(largest) > 1 else "difference" for pair in pairs}
     panels = tuple(
         _panel(pair, array, max(largest[pair.kind], 0.0) or 1.0, names_of[pair.kind]) for pair, array in zip(pairs, values, strict=True)
     )

@@ -20,12 +20,17 @@ class Pace:
 
     def __init__(self) -> None:
         self._taken: dict[Kind, deque[float]] = {}
+        self._warm: set[Kind] = set()
         self._lock = threading.Lock()
 
     def note(self, kind: Kind, amount: float, taken_s: float) -> None:
-        """Remember what an amount of work took."""
+        """Remember what an amount of work took; the first time of a kind, which sets things up, counts only until there is a second."""
         with self._lock:
-            self._taken.setdefault(kind, deque(maxlen=KEPT)).append(taken_s / amount)
+            taken = self._taken.setdefault(kind, deque(maxlen=KEPT))
+            if taken and kind not in self._warm:
+                taken.clear()
+                self._warm.add(kind)
+            taken.append(taken_s / amount)
 
     def seconds(self, kind: Kind, amount: float) -> float | None:
         """How long an amount of work will take; None where nothing of its kind was measured yet."""

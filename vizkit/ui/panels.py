@@ -186,7 +186,8 @@ def picture(
     network = compute.network(scene.model)
     reason = step(module(view), "unavailable")(network)
     if reason:
-        _offer_others(view, reason)
+        st.info(plain(reason), icon=":material/info:")
+        offer_models([name for name in compute.models_with(view) if name != scene.model][:3])
         return None
     drawn = None
     with controls, guarded():
@@ -239,12 +240,6 @@ class _Place:
         looks, keep = layer_looks.for_browser(self.key), partial(layer_looks.keep, self.key)
         options: dict[str, Any] = {"points": state.points(), "layers": looks, "on_layers": keep}
         player(payload, key=self.key, on_pick=self.on_pick, busy=busy, layout=self.layout, **options)
-
-
-def _offer_others(view: str, reason: str) -> None:
-    """Say why a network has no such view, and offer networks that have."""
-    st.info(plain(reason), icon=":material/info:")
-    offer_models(compute.models_with(view)[:3])
 
 
 def offer_models(names: Sequence[str]) -> None:
