@@ -11,6 +11,7 @@ import vizkit
 from vizkit.contracts import Grid, Sampling
 from vizkit.errors import NotAvailableError, SettingError
 from vizkit.figure.spec import ColorBarKey, FigureSpec, HeatLayer, ImageLayer
+from vizkit.motion.gradcam import analysis
 from vizkit.motion.gradcam.analysis import ClassAttention, Params, analyze, unavailable
 from vizkit.motion.gradcam.figure import draw, tabulate
 from vizkit.net.attention import attend
@@ -72,6 +73,17 @@ def test_random_weights_are_called_meaningless(run: ProbedRun, result: ClassAtte
     assert any("meaningless" in note for note in result.notes)
     trained = replace(run, network=replace(run.network, origin="trained"))
     assert not any("meaningless" in note for note in analyze(trained, Params(target="3")).notes)
+
+
+def test_a_map_that_is_bright_on_its_own_scale_alone_is_said_to_be_weak(run: ProbedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = attend(run, stage=None, target=2, method="gradcam")
+    for above, weak in ((0.04, True), (0.06, False), (0.0, False)):
+        signed = np.full_like(found.signed, -1.0)
+        signed[0, 0, 0] = above
+        volume = replace(found, signed=signed, values=np.maximum(signed, 0))
+        monkeypatch.setattr(analysis, "attend", lambda *_, volume=volume, **__: volume)
+        told = " ".join(analyze(run, Params(target=2)).notes)
+        assert ("values above zero reach 0.04, those below -1." in told) is weak
 
 
 def test_methods_that_need_no_label_or_have_no_sign_say_so(run: ProbedRun) -> None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from vizkit.net.network import Network
     from vizkit.net.probe import ProbedRun
 
+FAINT = 0.05
+"""Maps whose values above zero reach so little of those below are said to be weak."""
+
 
 class Params(Settings):
     """What is computed for Grad-CAM's view."""
@@ -166,9 +169,15 @@ def _notes(run: ProbedRun, volume: AttentionVolume) -> tuple[str, ...]:
         notes.append("The weights are random: this map is meaningless; it shows the picture, not what a network learned.")
     if volume.zero_because:
         notes.append(volume.zero_because)
-    if not METHODS[volume.method].uses_label:
-        notes.append(f"{METHODS[volume.method].title}: this map does not depend on the label.")
-    if METHODS[volume.method].decomposes:
+    above, below, method = float(volume.values.max()), -float(volume.signed.min()), METHODS[volume.method]
+    if method.uses_label and not method.decomposes and 0 < above < FAINT * below:
+        notes.append(
+            f"Next to nothing speaks for {volume.label!r}: values above zero reach {above:.2g}, those below {-below:.2g}. "
+            "What is bright is weak all the same."
+        )
+    if not method.uses_label:
+        notes.append(f"{method.title}: this map does not depend on the label.")
+    if method.decomposes:
         notes.append("The sign of a principal component is arbitrary: what is shown as above zero may as well be below.")
     if volume.undefined_cells:
         notes.append(f"The formula gives no number for {volume.undefined_cells} of {volume.values.size} cells; they are shown as zero.")
