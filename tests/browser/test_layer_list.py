@@ -211,10 +211,15 @@ SEES = ReceptiveField("res4", (-8.0, -8.0), (15.0, 15.0), 8.0, np.array([[t, t] 
 
 
 def two_sides() -> dict[str, Any]:
-    """One frame of both, and one panel of each side; B sees another clip through larger cells."""
+    """One frame of both, a panel of each side, and their difference; B sees another clip through larger cells."""
     frames, others = clip(frames=1), clip(frames=1, scale=4.0)
     picture = (ImageLayer(frames.frames[0]),)
-    panels = tuple(Panel(f"frame {side}", side, (WIDE, HIGH), 0, at, picture, 0, side, side=side) for at, side in enumerate(("", "A", "B")))
+    unknown = HeatLayer(np.full((HIGH // 16, WIDE // 16), np.nan, np.float32), 7.5, 16.0, (0.0, 1.0), "difference", "px")
+    drawn = (("", picture), ("A", picture), ("B", picture), ("B - A", (*picture, unknown)))
+    panels = tuple(
+        Panel(f"frame {side}", side, (WIDE, HIGH), 0, at, layers, 0, side, pair="res3" if side else "", side=side)
+        for at, (side, layers) in enumerate(drawn)
+    )
     spec = FigureSpec("Two", "A caption.", "Two.", panels)
     one, other = Cells(frames, GRID, {"res3": FIELD}), Cells(others, OTHER, {"res4": SEES})
     return figure_payload(spec, clip_digest="d", grid=GRID, frames=frames, fields=one.fields, sides={"A": one, "B": other})
@@ -224,17 +229,20 @@ def test_of_two_results_each_reads_its_own_cells_source_and_box(mounted: Callabl
     page = mounted(two_sides(), wide=824, layout="still")
     tip, strip = page.locator(".tip"), page.locator("canvas.strip")
     box = strip.bounding_box()
-    left, top = 19 + (box["width"] - 40) / 3 / 2, box["height"] / 2
-    for column, cell, source, sees in (
-        (0, "A: cell t 0", "frame 0", "A: sees 10 × 10 px of frames 0 to 1"),
-        (1, "cell t 0", "source x", "sees 10 × 10 px"),
-        (2, "cell t 0", "source x", "sees 24 × 24 px"),
-    ):
-        strip.hover(position={"x": left + column * box["width"] / 3, "y": top})
-        lines = tip.inner_text().split("\n")
-        assert lines[1].startswith(cell)
-        assert source in lines[2]
-        assert lines[3].startswith(sees)
+    told = []
+    for column in range(4):
+        strip.hover(position={"x": (column + 0.5) * box["width"] / 4, "y": box["height"] * 0.5})
+        told.append(tip.inner_text().split("\n"))
+    both, one, other, apart = told
+    assert both[1].startswith("A: cell t 0")
+    assert both[3] == "A: sees 10 × 10 px of frames 0 to 1"
+    assert one[1].startswith("cell t 0")
+    assert one[3] == "sees 10 × 10 px of frames 0 to 1"
+    assert other[1].startswith("cell t 0")
+    assert other[3] == "sees 24 × 24 px of frame 0"
+    assert other[2] != one[2], "B's way to the source is that of its own clip"
+    assert apart[1] == "A: cell y 1, x 1", "a difference is told in its own cells"
+    assert apart[2] == "difference unknown"
 
 
 def test_the_box_lies_on_the_frames_that_the_cell_sees_and_on_no_other(mounted: Callable[..., Any]):

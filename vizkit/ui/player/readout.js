@@ -25,12 +25,13 @@ export function sideOf(panel, figure) {
   return figure.sides[teller(panel, figure)] || figure;
 }
 
-/** The cells that a place on a panel is told in: the motion's own, its result's on a frame, those of a map without a picture. */
+/** The cells that a place on a panel is told in: the motion's own, its result's on a frame, those of a map without a picture or of a difference. */
 export function gridOf(panel, figure) {
   const own = panel.layers.find((layer) => layer.kind === "motion") || panel.layers.find((layer) => layer.kind === "heat");
   const pictured = panel.layers.some((layer) => layer.kind === "image");
   const { grid } = sideOf(panel, figure);
-  if (pictured && (!own || own.kind === "heat")) return grid && { ...grid, timed: true };
+  const apart = Boolean(panel.pair) && !sideName(panel, figure);
+  if (pictured && !apart && (!own || own.kind === "heat")) return grid && { ...grid, timed: true };
   return own ? { origin: own.origin, stride: own.stride, rows: own.h, columns: own.w, place: panel.pair || panel.view, strideFrames: 1 } : null;
 }
 
@@ -72,7 +73,7 @@ export function cellAt(value, { origin, stride }, count) {
 
 function valueLine(layer, x, y) {
   const [first, ...rest] = cellValues(layer, cellAt(y, layer, layer.h), cellAt(x, layer, layer.w));
-  if (layer.kind === "heat") return `${layer.name} ${readable(first)} ${layer.unit}`.trim();
+  if (layer.kind === "heat") return `${layer.name} ${Number.isNaN(first) ? "unknown" : `${readable(first)} ${layer.unit}`}`.trim();
   const [dy, confidence] = rest;
   if (Number.isNaN(first + dy + confidence)) return `${layer.name} unknown`;
   return `${layer.name} dx ${signed(first)}, dy ${signed(dy)} ${layer.unit}\nconfidence ${confidence.toFixed(2)}`;
