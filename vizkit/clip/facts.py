@@ -25,6 +25,8 @@ UNSTEADY_SHARE, UNSTEADY_STEP = 0.02, 0.25
 """A clip has a variable frame rate when more than 2 % of its steps differ from the median step by more than a quarter."""
 GAP_STEPS = 100
 BROKEN_OFF_STEPS = 3
+HOLE_STEPS = 1.75
+"""A step that is longer, in median steps, has room for a frame more."""
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 
@@ -110,7 +112,7 @@ def _stream_warnings(scan: ScanAnswer, times_s: NDArray[np.float64], limits: Lim
         found.append(warning("corrupt_frames", errors=scan.complaints, corrupt=scan.corrupt, frames=frames))
     if scan.cut or frames > LONG_FRAMES:
         found.append(warning("frame_budget", what=f"the clip {'is cut after' if scan.cut else 'has'} {frames} frames"))
-    if not scan.cut and scan.declared and abs(scan.declared - frames) > 1:
+    if not scan.cut and scan.declared and (abs(scan.declared - frames) > 1 or _lost_inside(scan, times_s)):
         believable = scan.rate > 0 and scan.declared <= limits.frames
         broken_off = believable and (scan.declared_s - times_s[-1]) * scan.rate > BROKEN_OFF_STEPS
         found.append(warning("short_read" if broken_off else "count_mismatch", declared=scan.declared, frames=frames))
@@ -123,6 +125,12 @@ def _stream_warnings(scan: ScanAnswer, times_s: NDArray[np.float64], limits: Lim
     if scan.transfer in HDR_TRANSFERS:
         found.append(warning("hdr", transfer=HDR_TRANSFERS[scan.transfer]))
     return found
+
+
+def _lost_inside(scan: ScanAnswer, times_s: NDArray[np.float64]) -> bool:
+    """Whether the one frame that is missing left a hole in the times: a last one that is not counted is common and harmless."""
+    steps = np.diff(times_s)
+    return scan.declared == len(times_s) + 1 and len(steps) > 0 and bool(steps.max() > HOLE_STEPS * np.median(steps))
 
 
 def scan_warnings(scan: ScanAnswer, times_s: NDArray[np.float64], own: bool, fps: float, limits: Limits) -> list[ClipWarning]:

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 from av.video.frame import VideoFrame
 
+from vizkit.clip.child.lzw import damaged_pictures
 from vizkit.clip.child.picture import Painter, checksum, upright_size
 from vizkit.clip.child.pixels import PixelFile
 from vizkit.clip.child.refused import Refused
@@ -95,6 +96,8 @@ def scan(source: BinaryIO, job: dict[str, Any]) -> dict[str, Any]:
     if seen is None:
         raise Refused("no_frames")
     seen.write_preview(PixelFile(job["pixels"], seen.preview.size_wh))
+    if video.format == "gif":
+        video.complaints.count += damaged_pictures(source, job["limits"]["frames"])
     return _answer(video, seen) | {"cut": cut}
 
 
