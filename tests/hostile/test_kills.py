@@ -8,11 +8,9 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
@@ -21,7 +19,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.hostile import victims
 from tests.hostile.conftest import KILLS
+from tests.hostile.victims import running
 from vizkit.cli import main
 from vizkit.learn.config import TrainingConfig
 from vizkit.learn.train import STATE, train
@@ -43,45 +43,15 @@ def whole(folder: Path) -> dict[str, str]:
     return {path.name: digest(path) for path in files}
 
 
-@contextmanager
-def running(script: str, *arguments: object, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A Python process that says a line when it begins; killed at the end if it still runs."""
-    line = [sys.executable, "-c", script, *map(str, arguments)]
-    process = subprocess.Popen(line, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        process.stdout.readline()
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
 # ------------------------------------------------------------------------------------------------ export
 
 
-EXPORT = """
-import sys
-from pathlib import Path
-import numpy as np
-from vizkit.figure.spec import FigureSpec, Table
-from vizkit.render import write
-
-def figure(number):
-    table = Table(("place", "value"), ((0, number),))
-    return FigureSpec(str(number), "", "", (), table=table, arrays={"values": np.array([number])}, recipe={"number": number})
-
-folder, names, rounds = Path(sys.argv[1]), sys.argv[2].split(","), int(sys.argv[3])
-figures, more = [figure(1), figure(2)], bytes(24_000_000)
-made = {(made.title, form): write.encode(made, form) + more for made in figures for form in ("npz", "csv", "json")}
-write.encode = lambda figure, form, venue=None: made[figure.title, form]
-print("begun", flush=True)
-for turn in range(rounds):
-    for name in names:
-        write.render(figures[turn % 2], folder / name)
-"""
-"""Writes two figures in turn under the same names; made before, and large, so that nearly all of its time goes into writing."""
 FIGURES = ("figure.npz", "figure.csv", "figure.json")
+
+
+def exports(folder: Path, rounds: int) -> None:
+    with running(victims.export, folder, FIGURES, rounds) as victim:
+        assert victim.ends() == 0
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +60,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {name: set() for name in FIGURES}
     for rounds in (1, 2):
         folder = tmp_path_factory.mktemp("export")
-        subprocess.run([sys.executable, "-c", EXPORT, str(folder), ",".join(FIGURES), str(rounds)], check=True, stdout=subprocess.DEVNULL)
+        exports(folder, rounds)
         for name, told in whole(folder).items():
             found[name].add(told)
     assert all(len(both) == 2 for both in found.values())
@@ -101,20 +71,19 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
 def test_an_export_that_is_killed_leaves_whole_files(
     moment: int, exported: dict[str, set[str]], tmp_path: Path, record_property: Counted
 ) -> None:
-    with running(EXPORT, tmp_path, ",".join(FIGURES), 10_000) as process:
+    with running(victims.export, tmp_path, FIGURES, 10_000) as victim:
         time.sleep(0.2 + Random(moment).random())
-        assert process.poll() is None
-        process.kill()
+        assert victim.process.is_alive()
     for name, told in whole(tmp_path).items():
         assert told in exported[name], name
-    subprocess.run([sys.executable, "-c", EXPORT, str(tmp_path), ",".join(FIGURES), "2"], check=True, stdout=subprocess.DEVNULL)
+    exports(tmp_path, 2)
     assert {name: {told} <= exported[name] for name, told in whole(tmp_path).items()} == dict.fromkeys(FIGURES, True)
     record_property(KILLS, "export")
 
 
 def test_two_exports_into_one_folder_leave_whole_files(exported: dict[str, set[str]], tmp_path: Path) -> None:
-    with running(EXPORT, tmp_path, ",".join(FIGURES), 3) as one, running(EXPORT, tmp_path, ",".join(FIGURES), 4) as other:
-        assert one.wait(120) == other.wait(120) == 0
+    with running(victims.export, tmp_path, FIGURES, 3) as one, running(victims.export, tmp_path, FIGURES, 4) as other:
+        assert one.ends() == other.ends() == 0
     found = whole(tmp_path)
     assert sorted(found) == sorted(FIGURES)
     assert all(told in exported[name] for name, told in found.items())
@@ -126,15 +95,6 @@ def test_two_exports_into_one_folder_leave_whole_files(exported: dict[str, set[s
 
 CONTENT = np.random.default_rng(0).bytes(2_000_000)
 NAME = f"net-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
-FETCH = """
-import sys
-from dataclasses import replace
-from vizkit.net.published import IMAGENET
-from vizkit.weights import fetch
-weights = replace(IMAGENET[18][0], file=sys.argv[1])
-print("begun", flush=True)
-fetch(weights, progress=lambda done, total: None)
-"""
 
 
 @pytest.fixture
@@ -163,21 +123,16 @@ def mirror() -> Iterator[str]:
     server.server_close()
 
 
-def fetching(home: Path, mirror: str) -> dict[str, str]:
-    return {"VIZKIT_HOME": str(home), "VIZKIT_WEIGHTS_MIRROR": mirror, "no_proxy": "*"}
-
-
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_download_that_is_killed_leaves_no_file_or_the_whole(moment: int, mirror: str, tmp_path: Path, record_property: Counted) -> None:
-    with running(FETCH, NAME, **fetching(tmp_path, mirror)) as process:
+    with running(victims.download, NAME, tmp_path, mirror):
         time.sleep(1.2 * (moment + Random(moment).random()) / MANY)
-        process.kill()
     final = next(tmp_path.rglob(NAME), None)
     assert final is None or final.read_bytes() == CONTENT
     for stale in tmp_path.rglob("*.part"):
         os.utime(stale, (0, 0))  # an hour later
-    with running(FETCH, NAME, **fetching(tmp_path, mirror)) as process:
-        assert process.wait(60) == 0
+    with running(victims.download, NAME, tmp_path, mirror) as victim:
+        assert victim.ends() == 0
     (only,) = (path for path in tmp_path.rglob("*") if path.is_file())
     assert only.name == NAME
     assert only.read_bytes() == CONTENT
@@ -185,9 +140,8 @@ def test_a_download_that_is_killed_leaves_no_file_or_the_whole(moment: int, mirr
 
 
 def test_two_downloads_of_one_file_both_finish(mirror: str, tmp_path: Path) -> None:
-    settings = fetching(tmp_path, mirror)
-    with running(FETCH, NAME, **settings) as one, running(FETCH, NAME, **settings) as other:
-        assert one.wait(60) == other.wait(60) == 0
+    with running(victims.download, NAME, tmp_path, mirror) as one, running(victims.download, NAME, tmp_path, mirror) as other:
+        assert one.ends() == other.ends() == 0
     (only,) = (path for path in tmp_path.rglob("*") if path.is_file())
     assert only.read_bytes() == CONTENT
 
@@ -199,40 +153,35 @@ TINY = {
     "name": "tiny", "architecture": "c2d-18", "options": {"width": 4, "stem": "5x5/2"},
     "phases": [{"clips": 240, "sides_px": [32]}], "frames": 2, "batch": 4, "save_every": 8,
 }  # fmt: skip
-TRAIN = """
-import json, sys
-from pathlib import Path
-from vizkit.learn.config import TrainingConfig
-from vizkit.learn.train import train
 
-if __name__ == "__main__":
-    config = TrainingConfig.parse(**json.loads(sys.argv[1]))
-    print("begun", flush=True)
-    print(train(config, Path(sys.argv[2]), resume=True, progress=False).digest)
-"""
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """Digest of the weights, and the folder of the run."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return train(TrainingConfig.parse(**TINY), folder, progress=False).digest, folder
 
 
 @pytest.mark.parametrize("kills", [pytest.param(FEW, marks=pytest.mark.slow), pytest.param(MANY, marks=pytest.mark.hostile)])
-def test_a_training_that_is_killed_again_and_again_gives_the_same_weights(kills: int, tmp_path: Path, record_property: Counted) -> None:
-    config = TrainingConfig.parse(**TINY)
-    expected = train(config, tmp_path / "undisturbed", progress=False).digest
+def test_a_training_that_is_killed_again_and_again_gives_the_same_weights(
+    kills: int, undisturbed: tuple[str, Path], tmp_path: Path, record_property: Counted
+) -> None:
+    config, (expected, reference) = TrainingConfig.parse(**TINY), undisturbed
     folder, done = tmp_path / "killed", 0
     while done < kills:
         before = _stamp(folder)
-        with running(TRAIN, config.model_dump_json(), folder) as process:
-            while _stamp(folder) == before and process.poll() is None:
+        with running(victims.training, config, folder) as victim:
+            while _stamp(folder) == before and victim.process.is_alive():
                 time.sleep(0.002)
             time.sleep(Random(done).random() * 0.05)
-            if process.poll() is not None:
+            if not victim.process.is_alive():
                 break
-            process.kill()
         done += 1
         record_property(KILLS, "training")
     assert done >= min(kills, FEW)
-    with running(TRAIN, config.model_dump_json(), folder) as process:
-        assert process.stdout is not None
-        assert process.stdout.read().strip() == expected
-    logs = [[json.loads(line) for line in (place / "log.jsonl").read_text().splitlines()] for place in (folder, tmp_path / "undisturbed")]
+    with running(victims.training, config, folder) as victim:
+        assert victim.said.recv() == expected
+    logs = [[json.loads(line) for line in (place / "log.jsonl").read_text().splitlines()] for place in (folder, reference)]
     assert len(logs[0]) == len(logs[1])
 
 
