@@ -74,7 +74,7 @@ test-slow: $(VENV)/.installed-test ## Run the slow tests
 
 .PHONY: test-hostile
 test-hostile: $(VENV)/.installed-test ## Send every hostile clip and checkpoint and all mutants through the doors (minutes)
-	$(BIN)/python -m pytest -m "hostile or not hostile" tests/hostile
+	$(BIN)/python -m pytest $(PARALLEL) -m "hostile or not hostile" tests/hostile
 
 .PHONY: check
 check: lint types imports ## Check style, types and the direction of imports

@@ -20,7 +20,7 @@ COUNTED = {
     "test_weights_are_what_they_are_said_to_be": "weights",
 }
 MUTANTS = "mutants"
-"""Name of the property that a test of mutants reports: (all, told of, wrong without a word)."""
+"""Name of the property that a test of mutants reports: (of which clips, all, broken, told of, wrong without a word)."""
 KILLS = "kills"
 """Name of the property with which a test reports a process that it killed."""
 
@@ -60,19 +60,22 @@ def bait(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bait]:
     server.server_close()
 
 
+def _said(report: Any, name: str) -> list[Any]:
+    return [value for key, value in getattr(report, "user_properties", ()) if key == name]
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say how many hostile files got their answer."""
     reports = [(report, ok) for key, ok in (("passed", True), ("failed", False)) for report in terminalreporter.stats.get(key, ())]
     for test, what in COUNTED.items():
         ends = [ok for report, ok in reports if f"::{test}[" in report.nodeid]
         if ends:
-            terminalreporter.write_line(f"hostile {what}: {sum(ends)} of {len(ends)} answered as expected")
-    counts = [value for report, _ in reports for name, value in getattr(report, "user_properties", ()) if name == MUTANTS]
-    if counts:
-        every, told, silent = (sum(column) for column in zip(*counts, strict=True))
+            terminalreporter.write_line(f"hostile {what}: {sum(ends)}/{len(ends)} answered as expected")
+    for clips, every, broken, told, silent in (value for report, _ in reports for value in _said(report, MUTANTS)):
         terminalreporter.write_line(
-            f"hostile mutants: {every}, 0 crashes or hangs, {told} refused or warned about, {silent} wrong in a way no decoder sees"
+            f"hostile mutants of {clips} clips: {broken} of {every} crashed or hung; {told} refused or warned about, "
+            f"{silent} opened with wrong pictures and no warning (docs/safety.md says which), {every - broken - told - silent} right"
         )
-    killed = [value for report, ok in reports if ok for name, value in getattr(report, "user_properties", ()) if name == KILLS]
+    killed = [value for report, ok in reports if ok for value in _said(report, KILLS)]
     for what in dict.fromkeys(killed):
         terminalreporter.write_line(f"kills: {killed.count(what)} during {what}, nothing lost, no half file")

@@ -17,6 +17,8 @@ from vizkit.clip.decode import _open
 from vizkit.errors import ClipError
 
 WORKERS = 2
+PATIENT = Limits(wall_s=120)
+"""A hang takes 20 s of the processor; a busy machine may take longer over a clip."""
 KINDS = ("bits", "bytes", "gap", "insert", "word", "cut")
 EXTREME = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\1")
 HEADER_BYTES = 2000
@@ -68,7 +70,7 @@ def damaged(content: bytes, kind: str, luck: random.Random) -> bytes:
 def seen(content: bytes, name: str) -> Seen:
     """Open a clip and look at every frame's checksum and time."""
     try:
-        clip, scan = _open(content, name, Limits())
+        clip, scan = _open(content, name, PATIENT)
     except ClipError as error:
         return Seen(error.code)
     assert scan is not None
@@ -91,29 +93,42 @@ def _sound(content: bytes, name: str) -> Seen:
     return seen(content, name)
 
 
-def tried(clips: dict[str, bytes], numbers: Sequence[int], kind: str) -> tuple[int, int, list[str]]:
-    """Open some mutants of some clips.
+@dataclass(frozen=True)
+class Ends:
+    """What became of some mutants, each named by clip, kind and number."""
 
-    Returns:
-        How many there were, how many were refused or warned about, and what is wrong in the others: clip and number.
-    """
+    every: tuple[str, ...]
+    broken: tuple[str, ...]
+    """The decoder broke down or ran over its limit."""
+    told: tuple[str, ...]
+    """Refused or warned about."""
+    silent: tuple[str, ...]
+    """Opened without a word, though frames or times are wrong."""
+
+
+def tried(clips: dict[str, bytes], numbers: Sequence[int], kinds: Sequence[str]) -> Ends:
+    """Open mutants of some clips in turn."""
     names = sorted(clips)
-    work = [(names[number % len(names)], number) for number in numbers]
+    work = [(names[number % len(names)], kind, number) for kind in kinds for number in numbers]
     with ThreadPoolExecutor(WORKERS) as pool:
-        ends = list(pool.map(lambda item: _end(clips[item[0]], *item, kind), work))
-    return len(ends), ends.count(True), [f"{name} {kind} {number}" for (name, number), end in zip(work, ends, strict=True) if end is None]
+        ends = list(pool.map(lambda item: _end(clips[item[0]], *item), work))
+    told = [f"{name} {kind} {number}" for name, kind, number in work]
+    return Ends(tuple(told), *(tuple(name for name, end in zip(told, ends, strict=True) if end == kind) for kind in ENDS))
 
 
-def _end(content: bytes, name: str, number: int, kind: str) -> bool | None:
-    """Whether a mutant was refused or warned about; None where it was not, but frames or times are wrong.
+ENDS = ("broken", "told", "silent")
+
+
+def _end(content: bytes, name: str, kind: str, number: int) -> str:
+    """One of :data:`ENDS`, or ``"right"``.
 
     A file that ends early with a whole frame is a shorter clip, and nothing in it is wrong.
     """
     before, start = _sound(content, name), time.monotonic()
     after = seen(damaged(content, kind, random.Random(f"{kind} {number}")), name)
-    assert time.monotonic() - start < Limits().wall_s + 5
-    assert after.refused not in {"crashed", "too_slow"}, (name, kind, number, after.refused)
+    if after.refused in {"crashed", "too_slow"} or time.monotonic() - start > PATIENT.wall_s + 5:
+        return "broken"
     if after.refused or after.warnings - before.warnings:
-        return True
+        return "told"
     count = len(after.frames)
-    return False if (after.frames, after.times_s) == (before.frames[:count], before.times_s[:count]) else None
+    return "right" if (after.frames, after.times_s) == (before.frames[:count], before.times_s[:count]) else "silent"
