@@ -86,3 +86,25 @@ def test_a_pass_without_memory_is_refused_in_one_sentence_before_it_starts(
     monkeypatch.setattr(compute.vizkit, "probe", lambda *_: "ran")
     monkeypatch.setattr(memory, "free_bytes", lambda: None)
     assert compute.run(network.name, noise()) == "ran"
+
+
+def test_a_pass_without_the_time_is_refused_in_one_sentence_before_it_starts(
+    small: Callable[..., Network], noise: Callable[..., SampledClip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = small("cpnet-18")
+    monkeypatch.setattr(compute, "network", lambda name: network)
+    monkeypatch.setattr(compute, "RESULTS", compute.Results())
+    monkeypatch.setattr(compute, "MANY_PIXELS", 1)
+    monkeypatch.setattr(memory, "free_bytes", lambda: None)
+    monkeypatch.setattr(compute.vizkit, "probe", lambda *_: "ran")
+    needed = compute.gmacs(network.name, noise())
+    monkeypatch.setattr(compute, "MOST_GMACS", needed)
+    assert compute.run(network.name, noise()) == "ran"
+    monkeypatch.setattr(compute, "RESULTS", compute.Results())
+    monkeypatch.setattr(compute, "MOST_GMACS", 0.99 * needed)
+    monkeypatch.setattr(compute.vizkit, "probe", lambda *_: pytest.fail("has started"))
+    with pytest.raises(
+        SettingError, match=r"^cpnet-18 on 4 frames of 48 x 48 px takes .* billion multiply-adds.* \(too_slow\)\. Choose fewer or smaller"
+    ) as told:
+        compute.run(network.name, noise())
+    assert told.value.code == "too_slow"

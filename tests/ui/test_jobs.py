@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from vizkit.errors import SettingError
+from vizkit.net.ops import nearest_cells
 from vizkit.ui import compute, jobs
 from vizkit.ui.compute import Results
 from vizkit.ui.jobs import BusyError, Line, Queue, SupersededError
@@ -218,6 +219,23 @@ def test_a_closed_tab_stops_its_job_after_a_moment_of_grace(pool: ThreadPoolExec
         future.result(SOON_S)
     assert 0.3 <= time.monotonic() - closed_at < 2
     assert line.ahead == 0
+
+
+def test_a_search_for_neighbours_is_stopped_though_no_layer_divides_it(pool: ThreadPoolExecutor):
+    compute._load_torch()
+    queue, maps, began = Queue(Line()), torch.zeros(1, 2, 2, 8, 8), threading.Event()
+
+    def search() -> None:
+        start = time.monotonic()
+        while time.monotonic() - start < 8.0:
+            nearest_cells(maps, 1)
+            began.set()
+
+    first = started(pool, queue, search)
+    assert began.wait(SOON_S)
+    assert queue.run(lambda: "newer", about="something else") == "newer"
+    with pytest.raises(SupersededError):
+        first.result(SOON_S)
 
 
 def test_a_closed_tab_gives_up_its_place_in_the_line(pool: ThreadPoolExecutor, page: Page):

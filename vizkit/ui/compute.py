@@ -22,6 +22,7 @@ import vizkit
 from vizkit.catalog import MODULES, architecture
 from vizkit.contracts import Prediction, ReceptiveField, SampledClip, Sampling, Settings, VideoClip
 from vizkit.errors import SettingError
+from vizkit.interruption import LOOK_UPS
 from vizkit.ui import jobs
 from vizkit.ui.pace import PACE
 
@@ -35,9 +36,11 @@ Made = TypeVar("Made")
 
 LIMIT_BYTES = 10**9
 MANY_PIXELS = 4_000_000
-"""From here on a page asks whether there is memory for a pass."""
+"""From here on a page asks whether there are time and memory for a pass."""
 LARGE_GMACS = 20
 """From here on a page says what a pass takes before any was measured."""
+MOST_GMACS = 15_000.0
+"""Multiply-adds of one pass, in 1e9: what a fast processor does within the time of a job (50e9 a second)."""
 
 
 def size_of(value: Any) -> int:
@@ -167,10 +170,11 @@ def _model_key(name: str) -> tuple[str, str]:
 
 @cache
 def _load_torch() -> None:
-    """Import torch, let jobs look up between two layers, and take its objects out of the garbage collector's way after every page."""
+    """Import torch, let jobs look up, and take its objects out of the garbage collector's way after every page."""
     from torch.nn.modules.module import register_module_forward_pre_hook
 
     register_module_forward_pre_hook(jobs.check)
+    LOOK_UPS.append(jobs.check)
     gc.collect()
     gc.freeze()
 
@@ -252,6 +256,19 @@ def run_key(name: str, frames: SampledClip) -> Key:
     return ("run", *_model_key(name), frames.digest, frames.name, settings_key(frames.sampling), vizkit.__version__)
 
 
+def check_time(name: str, frames: SampledClip) -> None:
+    """Say before a long pass starts that no job has the time for it; ordinary clips are not asked about.
+
+    Raises:
+        SettingError: it needs more multiply-adds than a job can do.
+    """
+    length, height, width = frames.frames.shape[:3]
+    if length * height * width < MANY_PIXELS or (needed := gmacs(name, frames)) <= MOST_GMACS:
+        return
+    asked = f"{name} on {length} frames of {width} x {height} px takes {needed:,.0f} billion multiply-adds"
+    raise SettingError(f"{asked}, and {MOST_GMACS:,.0f} are allowed (too_slow). Choose fewer or smaller frames.", code="too_slow")
+
+
 def check_memory(net: Network, frames: SampledClip) -> None:
     """Say before a long pass starts that its memory is not there; ordinary clips are not asked about.
 
@@ -274,10 +291,11 @@ def run(name: str, frames: SampledClip) -> ProbedRun:
     """One forward pass with its taps.
 
     Raises:
-        SettingError: it needs more memory than is free.
+        SettingError: it needs more time than a job has, or more memory than is free.
     """
 
     def make() -> ProbedRun:
+        check_time(name, frames)
         check_memory(network(name), frames)
         with timed_pass(name, frames):
             return vizkit.probe(network(name), frames)
@@ -294,11 +312,12 @@ def prediction(name: str, clip: VideoClip, sampling: Sampling) -> Prediction:
     """What a network says of a part of a clip.
 
     Raises:
-        SettingError: it needs more memory than is free.
+        SettingError: it needs more time than a job has, or more memory than is free.
     """
 
     def make() -> Prediction:
         frames = vizkit.sample(clip, sampling)
+        check_time(name, frames)
         check_memory(network(name), frames)
         with timed_pass(name, frames):
             return vizkit.predict(frames, network(name))

@@ -1,7 +1,7 @@
 """Whose turn it is to compute: one job of a session at a time, few on the server, and none that nobody waits for any more.
 
-Jobs run in the thread of the page that asks for them. A job looks up between two layers (:func:`check`): it ends when its tab is closed,
-when its session asks for something else, or when its time is up.
+Jobs run in the thread of the page that asks for them. A job looks up between two layers, or two blocks of a search (:func:`check`): it
+ends when its tab is closed, when its session asks for something else, or when its time is up.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ _CURRENT: ContextVar[_Job | None] = ContextVar("job", default=None)
 
 
 def check(*_: object) -> None:
-    """Called between two layers: end the job of this thread if it is to end. Threads without a job go on.
+    """Called between two layers or blocks: end the job of this thread if it is to end. Threads without a job go on.
 
     Raises:
         SupersededError: nobody waits for it any more.

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from vizkit import interruption
 from vizkit.errors import SettingError
 from vizkit.net.ops import nearest
 from vizkit.net.ops.nearest import FOLD, nearest_cells
@@ -96,6 +97,21 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, name: str) -> list[str]:
     own = getattr(nearest, name)
     monkeypatch.setattr(nearest, name, lambda *given: (calls.append(name), own(*given))[1])
     return calls
+
+
+def test_it_can_be_stopped_between_two_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def stop_at_the_third() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(nearest, "BUFFER", 1)
+    monkeypatch.setattr(interruption, "LOOK_UPS", [stop_at_the_third])
+    with pytest.raises(KeyboardInterrupt):
+        nearest_cells(features(1, 2, 2, 3, 3), 1)
+    assert len(asked) == 3
 
 
 def test_a_clip_of_any_length_stays_within_the_buffer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from vizkit.errors import CheckpointError, SettingError
+from vizkit.interruption import look_up
 
 BUFFER = 10 * 2**20  # numbers in the largest buffer: 42 MB in float32
 SLAB = 2**19  # numbers in the buffer of differences: 2 MB in float32
@@ -110,6 +111,7 @@ def _search(
     scores[:, columns:] = -math.inf
     unit = (-2 * keys[:, -2].min() + TINY) * TIED / 2
     for part in (part for part in chunks if len(part)):
+        look_up()
         asked, own = keys[rows[part]], (rows[part] // cells * cells)[:, None]
         here = scores[: len(part)]
         if whole:
