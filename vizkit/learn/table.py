@@ -177,13 +177,14 @@ def _videos(entries: Sequence[Checkpoint]) -> list[str]:
             f"`{entry.name}`",
             str(found["folds"]),
             str(found["seeds"]),
+            entry.card["training"]["precision"],
             *(_entry(found["scores"][order][name]) for _, order, name in FOLD_COLUMNS),
         )
         for entry in entries
         for found in [entry.card["folds"]]
     ]
     commands = "".join(f"- `{entry.name}`: `{entry.card['folds']['command']}`\n" for entry in entries)
-    return [VIDEOS, "\n", _table(("checkpoint", "folds", "seeds", *(title for title, _, _ in FOLD_COLUMNS)), rows), "\n", commands]
+    return [VIDEOS, "\n", _table(("checkpoint", "folds", "seeds", "trained in", *(title for title, _, _ in FOLD_COLUMNS)), rows), "\n", commands]
 
 
 def _views(entries: Sequence[Checkpoint]) -> list[str]:
