@@ -58,6 +58,7 @@ def test_overrides_are_toml_values_with_dotted_names(path: Path) -> None:
         ("phases=[{clips=32, sides_px=[]}]", ["sides_px"]),
         ("phases=[{clips=32, sides_px=[8]}]", ["sides_px"]),
         ("phases=[{clips=15}]", ["clips", "batch"]),
+        ("followed=into", ["followed belongs to objective 'follow'", "'classify'"]),
         ("batch", ["key=value", "'batch'"]),
         ("name.first=3", ["name"]),
         ("phases.0.clips=32", ["phases"]),

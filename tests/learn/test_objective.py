@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from vizkit.contracts import Stage
+from vizkit.errors import SettingError
+from vizkit.learn.config import Followed
 from vizkit.learn.objective import (
     STEP_SIDES,
     Classify,
@@ -66,6 +68,26 @@ def test_steps_of_cells_are_the_flow_less_that_of_the_camera(batch: WorldBatch) 
         assert np.allclose(steps[index].numpy() * STEP_SIDES * SIDE_PX, relative.reshape(-1, 2), atol=5e-3)
         assert np.array_equal(layers[index].numpy(), truth.object_id[:-1, 1::4, 1::4].reshape(-1))
     assert float(steps[14:].abs().max()) < 1e-4  # the camera alone, and nothing
+
+
+def test_steps_into_a_frame_come_from_where_its_cells_were_before(batch: WorldBatch) -> None:
+    """The truth's tracks know both ways; a leap's motion into a frame is not the one out of it."""
+    side, moved = SIDE_PX // 4, []
+    steps, layers = cell_steps(batch.scenes, STAGE, side, "into")
+    for index in (0, 6, 13):
+        truth = truth_of(index)
+        cells = [(t, x, y) for t in (1, 2) for y in range(0, SIDE_PX, 4) for x in range(0, SIDE_PX, 4)]
+        tracks, _ = truth.tracks(np.array(cells))
+        frame = np.array(cells)[:, 0]
+        rows = np.arange(len(cells))
+        wanted = tracks[rows, frame] - tracks[rows, frame - 1] - (truth.camera[frame, :, 2] - truth.camera[frame - 1, :, 2])
+        found = steps[index].numpy() * STEP_SIDES * SIDE_PX
+        assert np.allclose(found, wanted, atol=5e-3)
+        assert np.array_equal(layers[index].numpy(), truth.object_id[1:, ::4, ::4].reshape(-1))
+        moved.append(float(np.abs(wanted).max()))
+    assert min(moved) > 1
+    out, _ = cell_steps(batch.scenes, STAGE, side)
+    assert not np.allclose(steps[13], out[13], atol=0.1)
 
 
 # ------------------------------------------------------------------------------------------------ matching
@@ -168,21 +190,36 @@ def test_networks_that_see_segments_follow_them() -> None:
     assert set(numbers) == {"accuracy", "alignment"}
 
 
-def test_following_is_perfect_where_the_head_says_the_true_steps(batch: WorldBatch) -> None:
-    """A planted head: its answers are the truth of every cell of res4."""
+@pytest.mark.parametrize("followed", ["out", "into"])
+def test_following_is_perfect_where_the_head_says_the_true_steps(batch: WorldBatch, followed: Followed) -> None:
+    """A planted head: its answers are the truth of every cell of res4, and nothing for the frame that is not asked."""
 
     class Knows(torch.nn.Module):
+        def __init__(self, way: Followed) -> None:
+            super().__init__()
+            self.way = way
+
         def forward(self, features: torch.Tensor) -> torch.Tensor:
             side = features.shape[2]
-            steps, _ = cell_steps(batch.scenes, stage, side)
-            known = steps.view(16, 2, side, side, 2)
-            return torch.cat([known, torch.zeros(16, 1, side, side, 2)], 1).flatten(0, 1).permute(0, 3, 1, 2)
+            steps, _ = cell_steps(batch.scenes, stage, side, self.way)
+            unasked = (0, 1) if self.way == "out" else (1, 0)
+            known = F.pad(steps.view(16, 2, side, side, 2), (0, 0, 0, 0, 0, 0, *unasked))
+            return known.flatten(0, 1).permute(0, 3, 1, 2)
 
     torch.manual_seed(0)
     network = FrameResNet(18, 16, width=4, stem="5x5/2", dropout=0.0).eval()
-    objective, stage = ClassifyAndFollow(network.stages), network.stages[2]
-    objective.heads = Knows()
+    objective, stage = ClassifyAndFollow(network.stages, followed=followed), network.stages[2]
     clips = (batch.frames.transpose(1, 2).float() - 128) / 64
+    objective.heads = Knows(followed)
     loss, numbers = objective.loss(network, clips, batch)
     assert numbers["alignment"] == pytest.approx(1.0, abs=1e-3)
     assert float(loss.detach()) == pytest.approx(float(F.cross_entropy(network(clips), batch.labels).detach()), abs=1e-5)
+    objective.heads = Knows("into" if followed == "out" else "out")
+    assert objective.loss(network, clips, batch)[1]["alignment"] < 0.9
+
+
+def test_pictures_of_segments_have_no_frame_to_follow_into() -> None:
+    network = build_pwtp(16, backbone="resnet", depth=18, frames=4, width=4, stem="5x5/2", dropout=0.0, initial="rank")
+    with pytest.raises(SettingError, match="no stage has a time step for each frame") as told:
+        ClassifyAndFollow(network.stages, followed="into")
+    assert told.value.code == "followed"

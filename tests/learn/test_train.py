@@ -243,6 +243,15 @@ def test_the_dense_start_learns_to_find_cells(tiny: Tiny, tmp_path: Path, monkey
         assert mean_of(f"found_{stage}", lines[-5:]) > mean_of(f"found_{stage}", lines[:5])
 
 
+def test_what_is_followed_is_what_the_config_says(tiny: Tiny, tmp_path: Path) -> None:
+    """The same first step of the same weights: only the motion that is asked for differs."""
+    losses = {}
+    for followed in ("out", "into"):
+        train(tiny(objective="follow", followed=followed, frames=3), tmp_path / followed, progress=False)
+        losses[followed] = [line["loss"] for line in log_of(tmp_path / followed)]
+    assert losses["out"] != losses["into"]
+
+
 @pytest.mark.parametrize("objective", ["classify", "follow"])
 def test_sixteen_clips_are_learnt_by_heart(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str) -> None:
     """Every step sees the clips of the first one: one of every class."""

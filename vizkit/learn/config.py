@@ -16,6 +16,8 @@ from vizkit.world.labels import Augmentation
 SMALLEST_SCALE = 0.01
 """Where a schedule ends."""
 
+Followed = Literal["out", "into"]
+
 
 class Phase(Settings):
     """A part of a run with a learning rate cycle of its own: warm-up, then half a cosine down to zero."""
@@ -113,6 +115,9 @@ class TrainingConfig(Settings):
     """``classify``: cross-entropy on the 16 classes; ``follow``: that, and the true motion of cells; ``dense``: objects and true
     correspondences, no labels. For networks with PWTP in front: ``joint``: cross-entropy, and ENoPR for the projection; ``separate``:
     ENoPR alone, no labels, the backbone is left as it is; ``behind``: cross-entropy, the projection is left as it is."""
+    followed: Followed = "out"
+    """Which motion of a cell ``follow`` asks for: ``out`` of its frame, to the next one, or ``into`` it, from the frame before. Correlation
+    operators compare a frame with the one before: what they see of a cell is the motion into its frame."""
     joint: JointTraining | None = None
     """Weighing of the two losses of ``joint``, its defaults when left out."""
     videos: VideoData | None = None
@@ -169,6 +174,12 @@ class TrainingConfig(Settings):
     def _joint_alone(self) -> Self:
         if self.joint is not None and self.objective != "joint":
             raise ValueError(f"joint belongs to objective 'joint', the objective is '{self.objective}'")
+        return self
+
+    @model_validator(mode="after")
+    def _cells_followed(self) -> Self:
+        if self.followed != "out" and self.objective != "follow":
+            raise ValueError(f"followed belongs to objective 'follow', the objective is '{self.objective}'")
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from torch import nn
 
 from vizkit.contracts import LabelledClips, Stage
 from vizkit.errors import SettingError
+from vizkit.learn.config import Followed
 from vizkit.learn.parallel import ALONE, Group
 from vizkit.net.backbones.resnet import FrameResNet
 from vizkit.world import WorldBatch
@@ -68,20 +69,30 @@ class Classify(Objective):
 
 
 class ClassifyAndFollow(Objective):
-    """Cross-entropy on the labels, and the true motion of every cell of res4 to the next frame, relative to the background.
+    """Cross-entropy on the labels, and the true motion of every cell of res4 between frames, relative to the background.
 
     A label says one thing about a whole clip; the motion of the cells says where and how far, which is what lets small networks
     learn direction within minutes. Object cells count eight times as much; lengths are in units of ``STEP_SIDES``. Where res4 has
     fewer time steps than the clip has frames, the deepest stage above it that has all of them is followed. Where no stage has, as behind
     pictures of whole segments, res4 is followed from the first to the last frame of each segment.
+
+    Args:
+        stages: of the network.
+        group: the processes that share a batch.
+        followed: ``"out"``, from a cell's frame to the next, or ``"into"``, from the frame before; one frame at the end has none.
+
+    Raises:
+        SettingError: ``"into"`` where no stage has a time step for each frame.
     """
 
-    def __init__(self, stages: tuple[Stage, ...], group: Group = ALONE) -> None:
+    def __init__(self, stages: tuple[Stage, ...], group: Group = ALONE, followed: Followed = "out") -> None:
         names = [stage.name for stage in stages]
-        self.group = group
+        self.group, self.followed = group, followed
         shallow = stages[: names.index(FOLLOWED_STAGE) + 1]
         least = min(stage.stride_frames for stage in shallow)
         self.stage = [stage for stage in shallow if stage.stride_frames == least][-1]
+        if followed == "into" and least > 1:
+            raise SettingError("followed is 'into', but no stage has a time step for each frame; leave it out.", code="followed")
         self.heads: nn.Module = nn.Conv2d(self.stage.channels, 2, 1)
 
     def loss(self, network: nn.Module, clips: torch.Tensor, batch: LabelledClips) -> tuple[torch.Tensor, dict[str, float]]:
@@ -89,7 +100,8 @@ class ClassifyAndFollow(Objective):
         features, logits = self._run(network, clips)
         said = self.heads(features).float().unflatten(0, (len(clips), -1)).movedim(2, -1)  # [B, T, h, w, 2]
         if self.stage.stride_frames == 1:
-            said, (step, layer) = said[:, :-1].flatten(1, 3), cell_steps(scenes_of(batch), self.stage, features.shape[2])
+            said = said[:, :-1] if self.followed == "out" else said[:, 1:]
+            said, (step, layer) = said.flatten(1, 3), cell_steps(scenes_of(batch), self.stage, features.shape[2], self.followed)
         else:
             said, (step, layer) = said.flatten(1, 3), segment_steps(scenes_of(batch), self.stage, features.shape[2])
         weight = torch.where(layer > 0, OBJECT_WEIGHT, 1.0)
@@ -114,8 +126,15 @@ class ClassifyAndFollow(Objective):
         return (found if found.ndim == 4 else found.transpose(1, 2).flatten(0, 1)), logits
 
 
-def cell_steps(scenes: PaintedScene, stage: Stage, side: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """True motion of every cell to the next frame, relative to the background, in units of ``STEP_SIDES``.
+def cell_steps(scenes: PaintedScene, stage: Stage, side: int, followed: Followed = "out") -> tuple[torch.Tensor, torch.Tensor]:
+    """True motion of every cell, relative to the background, in units of ``STEP_SIDES``.
+
+    Args:
+        scenes: the layers.
+        stage: whose cells.
+        side: cells of a side.
+        followed: ``"out"``: what the cells of frames 0..T-2 see goes on to the next frame; ``"into"``: what the cells of frames 1..T-1
+            see has come from the frame before.
 
     Returns:
         steps [B, (T-1)*side*side, 2] and the layer seen at each cell [B, (T-1)*side*side].
@@ -123,11 +142,12 @@ def cell_steps(scenes: PaintedScene, stage: Stage, side: int) -> tuple[torch.Ten
     batch, _, frames, _ = scenes.place.shape
     centres = cell_centres(stage, side, scenes.side_px, scenes.place.device)
     xy = centres.repeat(frames - 1, 1)[None].expand(batch, -1, -1)
-    frame = torch.arange(frames - 1, device=xy.device).repeat_interleave(len(centres)).expand(batch, -1)
+    way = 1 if followed == "out" else -1
+    frame = torch.arange(frames - 1, device=xy.device).repeat_interleave(len(centres)).expand(batch, -1) + (way < 0)
     layer = scenes.top_layer(xy, frame)
-    there = scenes.to_frame(scenes.to_canvas(xy, layer, frame), layer, frame + 1)
-    behind = scenes.to_frame(scenes.to_canvas(xy, 0, frame), 0, frame + 1)
-    return (there - behind) / STEP_SIDES, layer
+    there = scenes.to_frame(scenes.to_canvas(xy, layer, frame), layer, frame + way)
+    behind = scenes.to_frame(scenes.to_canvas(xy, 0, frame), 0, frame + way)
+    return (there - behind) * way / STEP_SIDES, layer
 
 
 def segment_steps(scenes: PaintedScene, stage: Stage, side: int) -> tuple[torch.Tensor, torch.Tensor]:

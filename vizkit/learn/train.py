@@ -214,7 +214,7 @@ def _objective(config: TrainingConfig, network: nn.Module, group: Group) -> Obje
     stages: tuple[Stage, ...] = network.stages  # type: ignore[assignment]
     if config.objective == "dense":
         return Dense(stages)
-    return ClassifyAndFollow(stages, group) if config.objective == "follow" else Classify()
+    return ClassifyAndFollow(stages, group, config.followed) if config.objective == "follow" else Classify()
 
 
 def batches(run: Run) -> Iterator[LabelledClips]:
