@@ -117,6 +117,12 @@ def test_grad_cam_lies_over_both_sides_without_a_further_run(forwards: list[str]
     assert not [toggle for toggle in page.toggle if toggle.key == "cam"], "that view is the map itself"
 
 
+def test_a_link_with_the_name_of_a_view_keeps_it_in_the_address():
+    page = compare_page(model="tiny-fields", compare_view="cpnet")
+    assert page.selectbox(key="compare_view").value == "cpnet"
+    assert page.query_params["compare_view"] in ("Correspondence proposals", ["Correspondence proposals"])
+
+
 def test_one_scale_can_be_unlocked():
     page = compare_page(model="tiny", compare_kind="two clips", compare_view="cpnet")
     found = figure(page)

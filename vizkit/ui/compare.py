@@ -93,7 +93,8 @@ def _choose_view(model: str) -> str:
     start = list(titles).index(own) if own in titles else 0
     key = f"{PREFIX}view"
     if key not in st.session_state and st.query_params.get(key) in titles:
-        st.session_state[key] = st.query_params[key]  # a link may hold the view's name instead of its title
+        st.query_params[key] = titles[st.query_params[key]]  # a link may hold the view's name; the address keeps its title
+        st.rerun()
     return st.selectbox("View", list(titles), start, format_func=titles.__getitem__, key=key, bind="query-params", width=CONTROL_PX)
 
 
