@@ -1,7 +1,7 @@
 """Damaged clips: never a crash, never a hang, and a word about every damage that the decoder can see.
 
-A picture that was changed into another valid picture is beyond any decoder: GIF, MJPEG and most H.264 carry no checksums. Their
-share is counted and bounded.
+A picture that was changed into another valid picture is beyond any decoder: most formats carry no checksums. These are counted and
+bounded; docs/safety.md says which they are and why nothing tells.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import pytest
 from tests.hostile import mutants
 from tests.hostile.conftest import MUTANTS
 
-SILENT_SHARE, TOLD_SHARE = 0.15, 0.6
+MOST_SILENT = {"real": 15, "rendered": 36}
+"""Of 300; there are 13 and 31 (docs/safety.md)."""
+LEAST_TOLD = 180
 Report = Callable[[str, object], None]
 
 
@@ -35,11 +37,10 @@ def test_ten_mutants_of_a_kind(kind: str, rendered: dict[str, bytes]) -> None:
 @pytest.mark.hostile
 def test_three_hundred_mutants(rendered: dict[str, bytes], record_property: Report) -> None:
     folder = os.environ.get("VIZKIT_TEST_MEDIA")
-    clips = mutants.real_clips(Path(folder)) if folder else rendered
+    origin, clips = ("real", mutants.real_clips(Path(folder))) if folder else ("rendered", rendered)
     ends = mutants.tried(clips, range(10, 60), mutants.KINDS)
-    record_property(
-        MUTANTS, ("real" if folder else "rendered", *(len(names) for names in (ends.every, ends.broken, ends.told, ends.silent)))
-    )
+    record_property(MUTANTS, (origin, *(len(names) for names in (ends.every, ends.broken, ends.told, ends.silent))))
+    assert len(ends.every) == 300
     assert ends.broken == ()
-    assert len(ends.silent) <= SILENT_SHARE * 300, ends.silent
-    assert len(ends.told) >= TOLD_SHARE * 300
+    assert len(ends.silent) <= MOST_SILENT[origin], ends.silent
+    assert len(ends.told) >= LEAST_TOLD
