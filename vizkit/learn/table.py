@@ -184,7 +184,8 @@ def _videos(entries: Sequence[Checkpoint]) -> list[str]:
         for found in [entry.card["folds"]]
     ]
     commands = "".join(f"- `{entry.name}`: `{entry.card['folds']['command']}`\n" for entry in entries)
-    return [VIDEOS, "\n", _table(("checkpoint", "folds", "seeds", "trained in", *(title for title, _, _ in FOLD_COLUMNS)), rows), "\n", commands]
+    columns = ("checkpoint", "folds", "seeds", "trained in", *(title for title, _, _ in FOLD_COLUMNS))
+    return [VIDEOS, "\n", _table(columns, rows), "\n", commands]
 
 
 def _views(entries: Sequence[Checkpoint]) -> list[str]:
