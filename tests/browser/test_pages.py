@@ -105,7 +105,7 @@ def test_own_weights_become_a_model_of_this_session_alone(app: tuple[str, Path],
     box.fill("cpnet-world")
     page.get_by_role("option", name="cpnet-world", exact=True).click()
     page.set_input_files("input[type=file]", weights)
-    page.get_by_test_id("stFileUploaderDeleteBtn").wait_for()
+    page.get_by_test_id("stFileChipDeleteBtn").wait_for()
     page.get_by_role("button", name=re.compile("Load$")).and_(page.get_by_test_id("stBaseButton-secondaryFormSubmit")).click()
     page.get_by_text("It is the model own:cpnet-world:").wait_for()
     page.get_by_role("button", name="Use it on the other pages").click()

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pytest
 
 from vizkit.figure.spec import FigureSpec, Table
 from vizkit.learn.config import TrainingConfig
@@ -47,7 +50,9 @@ def running(work: Callable[..., None], *arguments: Any) -> Iterator[Victim]:
     """A process that does ``work(connection, *arguments)``; killed at the end if it still runs."""
     ours, theirs = FORKS.Pipe()
     process = FORKS.Process(target=work, args=(theirs, *arguments))
-    process.start()
+    with pytest.MonkeyPatch.context() as patch:  # a test of a page leaves the page there, and a new process would run it
+        patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+        process.start()
     theirs.close()
     try:
         assert ours.recv() == "begun"

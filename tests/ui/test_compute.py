@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from vizkit.ui import compute
 from vizkit.ui.compute import Results, size_of
 
 
@@ -65,3 +66,10 @@ def test_failure_is_raised_and_not_kept():
     with pytest.raises(ZeroDivisionError):
         results.get(("key",), lambda: 1 // 0)
     assert results.get(("key",), lambda: 5) == 5
+
+
+def test_pages_begin_with_networks_of_the_motion_world_whose_clips_are_at_hand():
+    assert compute.model_names()[0] == "cpnet-world"
+    views = ("cpnet", "dcf", "corrnet", "pwtp", "kpsem")
+    assert [compute.models_with(view)[0] for view in views] == [f"{view}-world" for view in views]
+    assert {"dcf-ut", "kpsem-ut"} <= set(compute.model_names())

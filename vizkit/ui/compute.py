@@ -139,8 +139,8 @@ def model_names() -> tuple[str, ...]:
     """Checkpoints in the order of the catalogue, the papers' architectures with random weights, then published weights."""
     places = {entry.key: place for place, entry in enumerate(MODULES)}
 
-    def order(entry: Checkpoint) -> tuple[int, str]:
-        return places.get(architecture(entry.card["architecture"]).module, len(places)), entry.name
+    def order(entry: Checkpoint) -> tuple[int, bool, str]:
+        return places.get(architecture(entry.card["architecture"]).module, len(places)), *_turn(entry)
 
     shipped = (entry.name for entry in sorted(vizkit.checkpoints(), key=order))
     published = (f"{entry.name}:{weights.name}" for entry in vizkit.architectures() for weights in entry.weights)
@@ -195,8 +195,13 @@ def network(name: str) -> Network:
 def models_with(view: str) -> tuple[str, ...]:
     """Models with a view's own blocks, checkpoints first."""
     untrained = {entry.name for entry in vizkit.architectures(view)}
-    shipped = (entry.name for entry in vizkit.checkpoints() if entry.card["architecture"] in untrained)
-    return (*sorted(shipped), *(entry.name for entry in vizkit.architectures(view)))
+    shipped = (entry for entry in vizkit.checkpoints() if entry.card["architecture"] in untrained)
+    return (*(entry.name for entry in sorted(shipped, key=_turn)), *(entry.name for entry in vizkit.architectures(view)))
+
+
+def _turn(entry: Checkpoint) -> tuple[bool, str]:
+    """Networks of the motion world, whose clips are at hand, come before those that were fine-tuned on other people's videos."""
+    return entry.card.get("data", {}).get("source") == "videos", entry.name
 
 
 def twin_of(name: str) -> str:
