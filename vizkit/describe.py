@@ -45,7 +45,8 @@ MODEL_COLUMNS = (
 )
 """What a table of models says of each; see :func:`model_row`."""
 
-TOP1 = {"test": "world.accuracy_112", "videos": "videos.class"}
+TOP1 = (("test", "world.accuracy_112"), ("folds", "scores", "in_order", "class"), ("videos", "videos.class"))
+"""Where a card says how often the network is right, best first."""
 
 
 FOUND = Path(__file__).with_name("models.json")
@@ -66,7 +67,7 @@ def describe_architecture(entry: Architecture) -> dict[str, Any]:
 def describe_checkpoint(entry: Checkpoint) -> dict[str, Any]:
     """Describe a checkpoint by its card; papers publish nothing about these small networks."""
     card = entry.card
-    top1: Mapping[str, Any] = next((card[part][key] for part, key in TOP1.items() if key in card.get(part, {})), {})
+    top1: Mapping[str, Any] = next(filter(None, (_inside(card, path) for path in TOP1)), {})
     return {
         "name": entry.name,
         "kind": "checkpoint",
@@ -80,6 +81,12 @@ def describe_checkpoint(entry: Checkpoint) -> dict[str, Any]:
             "interval": top1.get("interval"),
         },
     }
+
+
+def _inside(card: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any]:
+    for key in path:
+        card = card.get(key, {})
+    return card
 
 
 def _asked_of(entry: Architecture | Checkpoint) -> dict[str, Any]:

@@ -169,3 +169,17 @@ def test_same_weights_of_two_sessions_share_a_network_only_with_the_same_labels(
     assert compute.network(name).labels == ("yes", "no")
     other.clear()
     assert compute.network(name) is one[name], "it lasts as long as any session that brought it"
+
+
+def test_card_of_a_network_of_real_people_says_what_the_folds_gave(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("VIZKIT_CHECKPOINTS")
+    page = open_page("models", looked_at="kpsem-ut").run()
+    assert not page.exception
+    card = compute.card("kpsem-ut")
+    (rows,) = [frame.value.set_index("measure") for frame in page.dataframe if "measure" in frame.value.columns]
+    said = card["folds"]["scores"]["in_order"]["class"]["value"]
+    assert rows.loc["class, frames in order", "value"] == said
+    assert rows.loc["direction, frames shuffled", "command"] == card["folds"]["command"]
+    table = page.dataframe[0].value.set_index("name")
+    assert table.loc["kpsem-ut", "top1"] == said
+    assert list(table.index)[:2] == ["corrnet-world", "corrnet-world-twin"]

@@ -140,7 +140,7 @@ def model_names() -> tuple[str, ...]:
     places = {entry.key: place for place, entry in enumerate(MODULES)}
 
     def order(entry: Checkpoint) -> tuple[int, bool, str]:
-        return places.get(architecture(entry.card["architecture"]).module, len(places)), *_turn(entry)
+        return places.get(architecture(entry.card["architecture"]).module, len(places)), *turn(entry)
 
     shipped = (entry.name for entry in sorted(vizkit.checkpoints(), key=order))
     published = (f"{entry.name}:{weights.name}" for entry in vizkit.architectures() for weights in entry.weights)
@@ -196,11 +196,11 @@ def models_with(view: str) -> tuple[str, ...]:
     """Models with a view's own blocks, checkpoints first."""
     untrained = {entry.name for entry in vizkit.architectures(view)}
     shipped = (entry for entry in vizkit.checkpoints() if entry.card["architecture"] in untrained)
-    return (*(entry.name for entry in sorted(shipped, key=_turn)), *(entry.name for entry in vizkit.architectures(view)))
+    return (*(entry.name for entry in sorted(shipped, key=turn)), *(entry.name for entry in vizkit.architectures(view)))
 
 
-def _turn(entry: Checkpoint) -> tuple[bool, str]:
-    """Networks of the motion world, whose clips are at hand, come before those that were fine-tuned on other people's videos."""
+def turn(entry: Checkpoint) -> tuple[bool, str]:
+    """The key that checkpoints are listed by: those of the motion world, whose clips are at hand, before those of other people's videos."""
     return entry.card.get("data", {}).get("source") == "videos", entry.name
 
 

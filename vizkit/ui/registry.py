@@ -41,7 +41,7 @@ def overview() -> str:
 
 
 def _names() -> tuple[str, ...]:
-    return (*(entry.name for entry in vizkit.checkpoints()), *(entry.name for entry in vizkit.architectures()))
+    return (*(entry.name for entry in sorted(vizkit.checkpoints(), key=compute.turn)), *(entry.name for entry in vizkit.architectures()))
 
 
 def facts(name: str) -> Facts:
@@ -105,18 +105,32 @@ def _card(card: Facts) -> None:
     if {"data", "training"} <= card.keys():
         data, training = card["data"], card["training"]
         parts += [f"data: {data['source']}", f"objective {training['objective']}", f"{data['clips']:,} clips"]
-        parts.append(f"{training['seconds']} s on {training['threads']} threads")
+        parts.append(f"{training['seconds']} s on {training['threads']} thread{'s' * (training['threads'] > 1)}")
     st.markdown(plain(" · ".join(filter(None, parts))))
     for note in card.get("notes", ()):
         st.caption(f":material/info: {plain(note)}")
     if twin := card.get("twin"):
         st.caption(f"Its twin without the module: {plain(twin)}")
-    if test := card.get("test"):
-        rows = [
-            (key, said["value"], " – ".join(f"{end:.3f}" for end in said["interval"]), said["n"], said["command"])
-            for key, said in test.items()
-        ]
+    if rows := [*_test_rows(card), *_fold_rows(card)]:
         st.dataframe({title: [row[place] for row in rows] for place, title in enumerate(SCORES)}, hide_index=True)
+
+
+def _test_rows(card: Facts) -> list[tuple[object, ...]]:
+    return [_score_row(key, said, said["command"]) for key, said in card.get("test", {}).items()]
+
+
+def _fold_rows(card: Facts) -> list[tuple[object, ...]]:
+    """Cross-validation on real videos: by order of the frames, what was said right."""
+    found = card.get("folds", {"scores": {}})
+    return [
+        _score_row(f"{name}, frames {order.replace('_', ' ')}", said, found["command"])
+        for order, scores in found["scores"].items()
+        for name, said in scores.items()
+    ]
+
+
+def _score_row(name: str, said: Facts, command: str) -> tuple[object, ...]:
+    return name, said["value"], " – ".join(f"{end:.3f}" for end in said["interval"]), said["n"], command
 
 
 def bring_your_own() -> None:
