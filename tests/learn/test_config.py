@@ -127,7 +127,9 @@ def test_a_tie_between_background_and_label_is_not_augmented_away(path: Path) ->
 
 def _trained_alike(config: TrainingConfig) -> dict[str, Any]:
     """What a network and its twin share: all but the module's own parts, and its own loss beside the labels'."""
-    shared = config.model_dump(include={"start", "seed", "data_seed", "batch", "frames", "precision", "augment", "weight_decay", "followed"})
+    shared = config.model_dump(
+        include={"start", "seed", "data_seed", "batch", "frames", "precision", "augment", "weight_decay", "followed"}
+    )
     shared["phases"] = [phase.model_dump(exclude={"filters_rate", "projection_rate"}) for phase in config.phases]
     follows = config.joint is not None and config.joint.follow
     shared["objective"] = "follow" if follows else "classify" if config.joint is not None else config.objective
