@@ -15,6 +15,8 @@ from vizkit.world import LABELS, render
 CLIPS = 16
 ALIKE = 1e-3
 """Scores of one machine differ from another's in the last bits of what goes into them."""
+ROUNDED = 5e-5
+"""Cards hold four digits."""
 ONE_CLIP = 1.5 / 50
 """A label that hangs on these last bits changes a share of fifty clips by so much."""
 
@@ -66,5 +68,5 @@ def test_a_few_clips_give_what_the_card_says_of_random_weights(entry: Checkpoint
     said = entry.card["untrained"]
     for name, value in score(network, clips=CLIPS).items():
         if not any(map(str.isdigit, name)):
-            assert value.interval[0] <= said[name]["interval"][1], name
-            assert said[name]["interval"][0] <= value.interval[1], name
+            assert value.interval[0] <= said[name]["interval"][1] + ROUNDED, name
+            assert said[name]["interval"][0] - ROUNDED <= value.interval[1], name
