@@ -69,42 +69,44 @@ def test_what_is_free_is_read_from_the_machine_and_its_container(tmp_path: Path)
     assert memory._container(tmp_path) == 700
 
 
-def test_a_pass_without_memory_is_refused_in_one_sentence_before_it_starts(
-    small: Callable[..., Network], noise: Callable[..., SampledClip], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def asked(small: Callable[..., Network], monkeypatch: pytest.MonkeyPatch) -> Network:
+    """The network of a page that has computed nothing yet, and that asks before every pass whether there are time and memory for it."""
     network = small("cpnet-18")
     monkeypatch.setattr(compute, "network", lambda name: network)
     monkeypatch.setattr(compute, "RESULTS", compute.Results())
     monkeypatch.setattr(compute, "MANY_PIXELS", 1)
+    return network
+
+
+def test_a_pass_without_memory_is_refused_in_one_sentence_before_it_starts(
+    asked: Network, noise: Callable[..., SampledClip], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(compute.vizkit, "probe", lambda *_: pytest.fail("has started"))
     monkeypatch.setattr(memory, "free_bytes", lambda: 1000)
     with pytest.raises(
         SettingError, match=r"^cpnet-18 on 4 frames of 48 x 48 px needs about .* GB .*\(memory\)\. Choose fewer or smaller"
     ) as told:
-        compute.run(network.name, noise())
+        compute.run(asked.name, noise())
     assert told.value.code == "memory"
     monkeypatch.setattr(compute.vizkit, "probe", lambda *_: "ran")
     monkeypatch.setattr(memory, "free_bytes", lambda: None)
-    assert compute.run(network.name, noise()) == "ran"
+    assert compute.run(asked.name, noise()) == "ran"
 
 
 def test_a_pass_without_the_time_is_refused_in_one_sentence_before_it_starts(
-    small: Callable[..., Network], noise: Callable[..., SampledClip], monkeypatch: pytest.MonkeyPatch
+    asked: Network, noise: Callable[..., SampledClip], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = small("cpnet-18")
-    monkeypatch.setattr(compute, "network", lambda name: network)
-    monkeypatch.setattr(compute, "RESULTS", compute.Results())
-    monkeypatch.setattr(compute, "MANY_PIXELS", 1)
     monkeypatch.setattr(memory, "free_bytes", lambda: None)
     monkeypatch.setattr(compute.vizkit, "probe", lambda *_: "ran")
-    needed = compute.gmacs(network.name, noise())
+    needed = compute.gmacs(asked.name, noise())
     monkeypatch.setattr(compute, "MOST_GMACS", needed)
-    assert compute.run(network.name, noise()) == "ran"
+    assert compute.run(asked.name, noise()) == "ran"
     monkeypatch.setattr(compute, "RESULTS", compute.Results())
     monkeypatch.setattr(compute, "MOST_GMACS", 0.99 * needed)
     monkeypatch.setattr(compute.vizkit, "probe", lambda *_: pytest.fail("has started"))
     with pytest.raises(
         SettingError, match=r"^cpnet-18 on 4 frames of 48 x 48 px takes .* billion multiply-adds.* \(too_slow\)\. Choose fewer or smaller"
     ) as told:
-        compute.run(network.name, noise())
+        compute.run(asked.name, noise())
     assert told.value.code == "too_slow"
